@@ -1,0 +1,59 @@
+// Command tidemark keeps the lifecycle of every customer of a business and
+// publishes, the moment it becomes true, what marketing has to know.
+//
+// Each verb is one file. Machine output goes to stdout, people's to stderr.
+// Exit code 0: done, 1: failed, 2: wrong use.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+type cli struct {
+	Demo    demoCmd    `cmd:"" help:"Run everything on real data: embedded broker, registry, processor."`
+	Run     runCmd     `cmd:"" help:"Process events from a Kafka cluster."`
+	Replay  replayCmd  `cmd:"" help:"Files in, triggers out as JSON Lines; needs no Kafka."`
+	Version versionCmd `cmd:"" help:"Print version, engine and formats."`
+}
+
+// usageError makes exit code 2.
+type usageError struct{ err error }
+
+func (u usageError) Error() string { return u.err.Error() }
+func (u usageError) Unwrap() error { return u.err }
+
+func main() {
+	var c cli
+	parser := kong.Must(&c, kong.Name("tidemark"),
+		kong.Description("The lifecycle of every customer, told the moment it changes."),
+		kong.UsageOnError(), kong.Exit(func(code int) {
+			if code != 0 {
+				code = 2
+			}
+			os.Exit(code)
+		}))
+	kctx, err := parser.Parse(os.Args[1:])
+	if err != nil {
+		parser.FatalIfErrorf(err)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	kctx.BindTo(ctx, (*context.Context)(nil))
+	err = kctx.Run()
+	stop()
+	if err == nil {
+		return
+	}
+	fmt.Fprintln(os.Stderr, "tidemark:", err)
+	var u usageError
+	if errors.As(err, &u) {
+		os.Exit(2)
+	}
+	os.Exit(1)
+}

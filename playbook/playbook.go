@@ -1,0 +1,184 @@
+package playbook
+
+import (
+	"time"
+
+	"tidemark/schemas"
+)
+
+// Clock says what moves a task's time.
+type Clock uint8
+
+const (
+	// Live: the wall moves the clock once the inputs are read to their end.
+	Live Clock = iota
+	// Input: the events alone move the clock, and one tick to the end closes the history.
+	Input
+)
+
+// Playbook is one compiled version of all that the business decides. It is
+// immutable after Compile and safe to share between tasks.
+type Playbook struct {
+	Name    string
+	Version string // "<version of the file or 1>-<first 8 hex digits of the hash of the canonical text>"
+	Text    []byte // as read; what the control topic carries
+
+	Clock    Clock
+	Zone     *time.Location // of the tenant
+	Currency string         // ISO 4217: the one in which the business counts
+	Rates    Rates
+
+	CountsAtPlaced bool              // counts_at: PLACED; default PAID
+	Disorder       schemas.EventTime // allowed disorder, default 10 min
+	PublishDelay   schemas.EventTime // how late publishers may be, default 2 s
+	Future         schemas.EventTime // how far occurred_at may lie after its fetch, default 10 min
+	Horizon        schemas.EventTime // how long history is kept; default longest window + correct_within
+	RefundWait     schemas.EventTime // how long a refund waits for its order, default 30 d
+	UnlinkedApply  bool              // unlinked: apply (default) | dead-letter
+	MaxEventBytes  int               // record size limit, default 1 MiB
+	PauseAfterDead int               // so many dead letters in a row pause the task, default 100
+	Salt           string            // of the keyed hashes of ids; default the playbook's name
+
+	Growth []Growth
+	Tiers  []Tier
+	RFM    []RFM
+	Churn  []Churn
+	Recall []Recall
+}
+
+// Common is what every rule has.
+type Common struct {
+	Name          string            // the rule's identity
+	CorrectWithin schemas.EventTime // default 30 d
+	MaxAge        schemas.EventTime // 0: no limit; older than this against the journaled wall time is suppressed as stale
+}
+
+// Growth (成长值) turns net paid amounts into growth value.
+type Growth struct {
+	Name string
+	// PerMinor growth units per minor unit of Currency, as a fraction; the sum
+	// over the window is taken first and divided once, rounding down.
+	Numerator, Denominator int64
+	// OmitCategories lists item categories that earn nothing (freight, coupons).
+	OmitCategories []string
+}
+
+// Tier (会员等级) is one program of levels on a growth value.
+type Tier struct {
+	Common
+	Growth int               // index into Playbook.Growth
+	Window schemas.EventTime // rolling; 0: lifetime
+	Levels []Level           // ascending; Levels[0].Reach is 0
+}
+
+// Level is one rung.
+type Level struct {
+	Name     string
+	Reach    int64 // growth value from which it holds
+	Benefits []string
+}
+
+// CutsBy says where the cut points of RFM scores come from.
+type CutsBy uint8
+
+const (
+	CutsFixed CutsBy = iota
+	CutsQuantile
+	CutsMean
+	CutsMedian
+)
+
+// RFM scores a customer by recency, frequency and monetary value.
+type RFM struct {
+	Common
+	Window  schemas.EventTime // 0: lifetime
+	By      CutsBy
+	R, F, M []int64           // CutsFixed: days, orders, minor units, ascending
+	At      []float64         // CutsQuantile: probabilities, ascending in (0,1)
+	Plus    int64             // CutsQuantile: added to each cut point, in days, orders and minor units
+	Refresh Refresh           // CutsQuantile, CutsMean, CutsMedian
+	Delay   schemas.EventTime // cuts of a period's end T hold from T + Delay; default 1 h
+	Exact   int               // distinct values up to which histograms are exact, default 65536
+	Classes string            // rfm.Maps: putler, eight
+}
+
+// Refresh says when a new version of the cuts is made.
+type Refresh struct {
+	Cycle string              // day, week, month, quarter, year (local midnights of Zone); "" with At
+	At    []schemas.EventTime // or at these instants, ascending
+}
+
+// ChurnModel names how the warning's due time is found.
+type ChurnModel uint8
+
+const (
+	Hiatus ChurnModel = iota
+	BGNBD
+)
+
+// Churn (流失预警) warns when a silence has lasted too long.
+type Churn struct {
+	Common
+	Model      ChurnModel
+	After      schemas.EventTime // Hiatus: the silence itself
+	R, Alpha   float64           // BGNBD
+	A, B       float64
+	Unit       schemas.EventTime // BGNBD: one unit of time of the parameters
+	Horizon    schemas.EventTime // BGNBD: H of P(no order within H)
+	Threshold  float64           // BGNBD: warn when P reaches it from below
+	MinSilence schemas.EventTime // never before, default 7 d; Hiatus: at most After
+	Fallback   schemas.EventTime // BGNBD: the silence used where P is above Threshold already at MinSilence
+	Level      string            // early, late, lost; default early
+}
+
+// Recall (召回) is one campaign that follows a churn warning.
+type Recall struct {
+	Common
+	Churn       int               // index into Playbook.Churn: whose warnings call for it
+	Audience    Condition         // over the customer's facts at the warning and again at SendAfter
+	SendAfter   schemas.EventTime // after the warning's effective_at
+	ExpireAfter schemas.EventTime // after send_at; 0: never
+	HoldoutPPM  int64             // share of the holdout in parts per million
+	Salt        string            // default: the rule's name
+	Arms        []Arm
+}
+
+// Arm is one treatment of an experiment: time, content, channel, landing (时间+内容+渠道+承接方式).
+type Arm struct {
+	Name                            string
+	Weight                          int64
+	Time, Content, Channel, Landing string
+}
+
+// Facts is what a condition can read of one customer at one instant.
+type Facts struct {
+	Orders         int64 // net of full refunds, lifetime
+	SpendMinor     int64 // net, lifetime
+	Orders365      int64 // net, in the 365 days before
+	Spend365Minor  int64
+	AOVMinor       int64 // SpendMinor / Orders, rounded down; 0 without orders
+	DaysSinceFirst int64 // local days; -1 without orders
+	DaysSinceLast  int64
+	Refunds        int64             // refunded orders, lifetime, full or partial
+	Tiers          map[string]string // tier program -> level name
+	TierLevels     map[string]int64  // tier program -> level number
+	Classes        map[string]string // rfm rule -> class key, "" if none yet
+	Churn          map[string]string // churn rule -> level of the open warning, "" if none
+}
+
+// Condition is a compiled CEL expression over Facts.
+type Condition interface {
+	// Eval is pure: equal facts give an equal answer. Explain lists what was compared, for the evidence.
+	Eval(*Facts) (bool, error)
+	Source() string
+	// Reads lists the fact names that the expression reads, sorted.
+	Reads() []string
+}
+
+// Rates holds decimal exchange rates by currency and instant.
+type Rates interface {
+	// Convert gives amountMinor of currency from in minor units of the
+	// playbook's currency at the rate valid at t, half-even; false without a rate
+	// or where the result does not fit.
+	Convert(amountMinor int64, from string, t schemas.EventTime) (int64, bool)
+}

@@ -1,0 +1,375 @@
+package playbook
+
+import (
+	"fmt"
+	"math/big"
+	"strings"
+
+	"tidemark/schemas"
+)
+
+// Defaults and bounds of the rules.
+const (
+	defaultCorrectWithin = 30 * schemas.Day
+	defaultMinSilence    = 7 * schemas.Day
+	defaultDelay         = schemas.Hour
+	defaultExact         = 65536
+	maxCount             = 1_000_000_000_000
+)
+
+// scoresOf says how many cut points each measure needs for a map of classes.
+var scoresOf = map[string]int{"putler": 4, "eight": 1}
+
+func (p *builder) growth(n *node, path string) Growth {
+	b := p.c.open(n, path, "growth[]", "")
+	g := Growth{Name: p.ruleName(b), Numerator: 1, Denominator: 1, OmitCategories: b.names("omit_categories")}
+	v := b.need("per", "{amount: money, gives: number}, such as {amount: \"1.00\", gives: 1}")
+	if v == nil {
+		return g
+	}
+	per := p.c.open(v, b.at("per"), "growth[].per", "")
+	var minor int64
+	if a := per.need("amount", "money above 0"); a != nil {
+		minor, _ = p.c.money(a, per.at("amount"), 1)
+	}
+	const form = "a decimal number above 0, such as 1 or 0.5"
+	gives := per.need("gives", form)
+	if gives == nil {
+		return g
+	}
+	s, ok := p.c.scalar(gives, per.at("gives"), form)
+	if !ok {
+		return g
+	}
+	digits, scale, ok := parseDecimal(s)
+	if !ok || digits.Sign() <= 0 {
+		p.c.problem(gives, per.at("gives"), fmt.Sprintf("%q is not a number above 0", shorten(s)), form)
+		return g
+	}
+	if minor == 0 {
+		return g
+	}
+	r := new(big.Rat).SetFrac(digits, new(big.Int).Mul(power10(scale), big.NewInt(minor)))
+	limit := big.NewInt(maxCount)
+	if r.Num().Cmp(limit) > 0 || r.Denom().Cmp(limit) > 0 {
+		p.c.problem(v, b.at("per"), "the ratio of gives and amount is too fine or too large", "both sides of the reduced fraction at most 10^12")
+		return g
+	}
+	g.Numerator, g.Denominator = r.Num().Int64(), r.Denom().Int64()
+	return g
+}
+
+// window reads lifetime (0) or {rolling: duration}.
+func (p *builder) window(b *block, shape string) schemas.EventTime {
+	const allowed = "lifetime, or {rolling: 365d}"
+	v := b.need("window", allowed)
+	if v == nil {
+		return 0
+	}
+	if v.kind != mapNode {
+		if s, ok := p.c.scalar(v, b.at("window"), allowed); ok && s != "lifetime" {
+			problem := fmt.Sprintf("unknown value %q%s", shorten(s), didYouMean(s, []string{"lifetime"}))
+			if contains(plannedValues["tiers[].window"], s) {
+				problem = fmt.Sprintf("%q is not yet in this version", s)
+			} else if _, err := ParseDuration(s); err == nil {
+				problem = fmt.Sprintf("%q does not say what kind of window: write {rolling: %s}", s, s)
+			}
+			p.c.problem(v, b.at("window"), problem, allowed)
+		}
+		return 0
+	}
+	w := p.c.open(v, b.at("window"), shape, "")
+	w.need("rolling", "a duration such as 365d")
+	d := w.duration("rolling", 0, schemas.Hour, maxDuration)
+	p.needs(d)
+	return d
+}
+
+func (p *builder) tier(n *node, path string) Tier {
+	b := p.c.open(n, path, "tiers[]", "")
+	t := Tier{Common: p.common(b)}
+	t.Growth = p.refer(b, "on", "growth rule", p.growthNames)
+	t.Window = p.window(b, "tiers[].window")
+	const form = "a list of {name, reach, benefits}, the lowest first"
+	items := b.list("levels", form)
+	if v := b.need("levels", form); v != nil && v.kind == listNode && len(items) == 0 {
+		p.c.problem(v, b.at("levels"), "there is no level", form)
+	}
+	for i, item := range items {
+		l := p.c.open(item, fmt.Sprintf("%s[%d]", b.at("levels"), i), "tiers[].levels[]", "")
+		level := Level{Name: l.name("name"), Benefits: l.names("benefits")}
+		for _, before := range t.Levels {
+			if level.Name != "" && before.Name == level.Name {
+				p.c.problem(l.get("name"), l.at("name"), fmt.Sprintf("a level named %q stands above already", level.Name), "names that differ")
+			}
+		}
+		reach := l.need("reach", "a whole number from 0")
+		level.Reach = -1
+		if reach != nil {
+			level.Reach = l.integer("reach", -1, 0, maxCount)
+		}
+		if level.Reach < 0 { // told already; the rest is held against the last good one
+			if level.Reach = 0; i > 0 {
+				level.Reach = t.Levels[i-1].Reach
+			}
+			reach = nil
+		}
+		if reach != nil && i == 0 && level.Reach != 0 {
+			p.c.problem(reach, l.at("reach"), "the lowest level must be open to all", "0 for the first level")
+		}
+		if reach != nil && i > 0 && level.Reach <= t.Levels[i-1].Reach {
+			p.c.problem(reach, l.at("reach"), fmt.Sprintf("%d is not above the level before", level.Reach), fmt.Sprintf("a whole number above %d", t.Levels[i-1].Reach))
+		}
+		t.Levels = append(t.Levels, level)
+	}
+	if v := b.get("downgrade"); v != nil {
+		d := p.c.open(v, b.at("downgrade"), "tiers[].downgrade", "")
+		d.choice("at", "instant", "instant")
+	}
+	return t
+}
+
+func (p *builder) rfm(n *node, path string) RFM {
+	b := p.c.open(n, path, "rfm[]", "")
+	r := RFM{Common: p.common(b), Window: p.window(b, "rfm[].window")}
+	b.need("classes", "putler, eight")
+	r.Classes = b.choice("classes", "", "putler", "eight")
+	v := b.need("cuts", "{by: fixed, …}, {by: quantile, …}, {by: mean, …} or {by: median, …}")
+	if v == nil {
+		return r
+	}
+	by := ""
+	if v.kind == mapNode {
+		peek := &block{c: &compiler{}, n: v, values: map[string]*node{}} // the choice decides which keys are allowed
+		for _, e := range v.entries {
+			peek.values[e.key.text] = e.value
+		}
+		by, _, _ = peek.scalar("by", "")
+	}
+	var keys []string
+	switch by {
+	case "fixed":
+		keys = []string{"by", "recency_days", "frequency", "monetary"}
+	case "quantile":
+		keys = []string{"by", "at", "plus", "refresh", "delay", "exact_up_to"}
+	case "mean", "median":
+		keys = []string{"by", "refresh", "delay", "exact_up_to"}
+	default:
+		keys = vocabulary["rfm[].cuts"]
+	}
+	cuts := p.c.open(v, b.at("cuts"), "rfm[].cuts", fmt.Sprintf("with by: %s", by), keys...)
+	cuts.need("by", "fixed, quantile, mean, median")
+	cuts.choice("by", "", "fixed", "quantile", "mean", "median")
+	points := -1 // how many cut points each measure gets; -1: not known
+	switch by {
+	case "fixed":
+		r.By = CutsFixed
+		p.fixedCuts(cuts, &r)
+		return r
+	case "quantile":
+		r.By = CutsQuantile
+		r.At = p.probabilities(cuts)
+		r.Plus = cuts.integer("plus", 0, 0, 1_000_000)
+		points = len(r.At)
+	case "mean":
+		r.By, points = CutsMean, 1
+	case "median":
+		r.By, points = CutsMedian, 1
+	default:
+		return r
+	}
+	if want, ok := scoresOf[r.Classes]; ok && points > 0 && want != points {
+		at, where := cuts.get("at"), cuts.at("at")
+		if at == nil {
+			at, where = b.get("classes"), b.at("classes")
+		}
+		p.c.problem(at, where, fmt.Sprintf("%s gives %s, but the classes %s need %d", by, count(points, "cut point"), r.Classes, want),
+			"quantile with four probabilities for putler; quantile with one, mean or median for eight")
+	}
+	r.Refresh = p.refresh(cuts)
+	r.Delay = cuts.duration("delay", defaultDelay, 0, 31*schemas.Day)
+	r.Exact = int(cuts.integer("exact_up_to", defaultExact, 1, 10_000_000))
+	return r
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func (p *builder) fixedCuts(cuts *block, r *RFM) {
+	for _, m := range []struct {
+		key    string
+		target *[]int64
+		read   func(v *node, path string) (int64, bool)
+	}{
+		{"recency_days", &r.R, func(v *node, path string) (int64, bool) { return p.c.integer(v, path, 0, 36500) }},
+		{"frequency", &r.F, func(v *node, path string) (int64, bool) { return p.c.integer(v, path, 1, maxCount) }},
+		{"monetary", &r.M, func(v *node, path string) (int64, bool) { return p.c.money(v, path, 0) }},
+	} {
+		const form = "a list of ascending numbers, the lower edges of the next higher bins"
+		v := cuts.need(m.key, form)
+		items := cuts.list(m.key, form)
+		if v == nil || v.kind != listNode {
+			continue
+		}
+		whole := true
+		for i, item := range items {
+			path := fmt.Sprintf("%s[%d]", cuts.at(m.key), i)
+			x, ok := m.read(item, path)
+			if !ok {
+				whole = false
+				continue
+			}
+			if n := len(*m.target); n > 0 && x <= (*m.target)[n-1] {
+				p.c.problem(item, path, fmt.Sprintf("%s is not above the one before", item.text), "ascending numbers")
+			}
+			*m.target = append(*m.target, x)
+		}
+		if want, ok := scoresOf[r.Classes]; ok && whole && len(items) != want {
+			p.c.problem(v, cuts.at(m.key), fmt.Sprintf("has %s, but the classes %s need %d", count(len(items), "cut point"), r.Classes, want), "")
+		}
+	}
+}
+
+func (p *builder) probabilities(cuts *block) []float64 {
+	const form = "a list of ascending numbers between 0 and 1, such as [.2, .4, .6, .8]"
+	v := cuts.need("at", form)
+	items := cuts.list("at", form)
+	if v != nil && v.kind == listNode && len(items) == 0 {
+		p.c.problem(v, cuts.at("at"), "is empty", form)
+	}
+	var out []float64
+	for i, item := range items {
+		path := fmt.Sprintf("%s[%d]", cuts.at("at"), i)
+		x, ok := p.c.real(item, path, 0, 1)
+		if !ok {
+			x = -1
+		} else if n := len(out); n > 0 && x <= out[n-1] {
+			p.c.problem(item, path, fmt.Sprintf("%s is not above the one before", item.text), form)
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+func (p *builder) refresh(cuts *block) Refresh {
+	cycles := []string{"day", "week", "month", "quarter", "year"}
+	allowed := strings.Join(cycles, ", ") + ", or {at: [instants]}"
+	v := cuts.need("refresh", allowed)
+	if v == nil {
+		return Refresh{}
+	}
+	if v.kind != mapNode {
+		return Refresh{Cycle: cuts.choice("refresh", "", cycles...)}
+	}
+	b := p.c.open(v, cuts.at("refresh"), "rfm[].cuts.refresh", "")
+	const form = "a list of ascending dates or instants"
+	var out Refresh
+	items := b.list("at", form)
+	if at := b.need("at", form); at != nil && at.kind == listNode && len(items) == 0 {
+		p.c.problem(at, b.at("at"), "is empty", form)
+	}
+	for i, item := range items {
+		path := fmt.Sprintf("%s[%d]", b.at("at"), i)
+		t, ok := p.c.instant(item, path)
+		if !ok {
+			continue
+		}
+		if n := len(out.At); n > 0 && t <= out.At[n-1] {
+			p.c.problem(item, path, "is not later than the one before", form)
+		}
+		out.At = append(out.At, t)
+	}
+	return out
+}
+
+func (p *builder) churn(n *node, path string) Churn {
+	b0 := &block{c: &compiler{}, n: n, values: map[string]*node{}}
+	for _, e := range n.entries {
+		b0.values[e.key.text] = e.value
+	}
+	model, _, _ := b0.scalar("model", "")
+	shared := []string{"name", "model", "level", "correct_within", "max_age"}
+	keys := vocabulary["churn[]"]
+	switch model {
+	case "hiatus":
+		keys = append(shared, "after")
+	case "bgnbd":
+		keys = append(shared, "parameters", "horizon", "threshold", "min_silence", "fallback")
+	}
+	b := p.c.open(n, path, "churn[]", fmt.Sprintf("with model: %s", model), keys...)
+	out := Churn{Common: p.common(b)}
+	b.need("model", "hiatus, bgnbd")
+	b.choice("model", "", "hiatus", "bgnbd")
+	out.Level = b.choice("level", "early", "early", "late", "lost")
+	switch model {
+	case "hiatus":
+		out.Model = Hiatus
+		b.need("after", "a duration such as 110d")
+		out.After = b.duration("after", 0, schemas.Hour, maxDuration)
+		out.MinSilence = min(defaultMinSilence, out.After)
+	case "bgnbd":
+		out.Model = BGNBD
+		p.bgnbd(b, &out)
+	}
+	return out
+}
+
+func (p *builder) bgnbd(b *block, out *Churn) {
+	b.need("horizon", "a duration such as 13w")
+	out.Horizon = b.duration("horizon", 0, schemas.Day, maxDuration)
+	b.need("threshold", "a probability between 0 and 1")
+	out.Threshold = b.real("threshold", 0, 0, 1)
+	out.MinSilence = b.duration("min_silence", defaultMinSilence, 0, maxDuration)
+	fallback := b.need("fallback", "a duration such as 119d")
+	out.Fallback = b.duration("fallback", 0, schemas.Hour, maxDuration)
+	if fallback != nil && out.Fallback > 0 && out.Fallback < out.MinSilence {
+		p.c.problem(fallback, b.at("fallback"), fmt.Sprintf("%s is shorter than min_silence", FormatDuration(out.Fallback)), "at least "+FormatDuration(out.MinSilence))
+	}
+	v := b.need("parameters", "{r, alpha, a, b, unit}")
+	if v == nil {
+		return
+	}
+	par := p.c.open(v, b.at("parameters"), "churn[].parameters", "")
+	for _, x := range []struct {
+		key    string
+		target *float64
+	}{{"r", &out.R}, {"alpha", &out.Alpha}, {"a", &out.A}, {"b", &out.B}} {
+		par.need(x.key, "a number above 0")
+		*x.target = par.real(x.key, 0, 0, 1e9)
+	}
+	par.need("unit", "the unit of time of the parameters, such as 1w")
+	out.Unit = par.duration("unit", 0, schemas.Minute, 366*schemas.Day)
+}
+
+func (p *builder) recall(n *node, path string) Recall {
+	b := p.c.open(n, path, "recall[]", "")
+	r := Recall{Common: p.common(b)}
+	r.Churn = p.refer(b, "on", "churn rule", p.churnNames)
+	r.Audience = p.condition(b, "audience")
+	r.SendAfter = b.duration("send_after", 0, 0, 3650*schemas.Day)
+	r.ExpireAfter = b.duration("expire_after", 0, schemas.Minute, 3650*schemas.Day)
+	b.need("holdout", "a percentage from 0% to 90%; 10% is a good start")
+	r.HoldoutPPM = b.percent("holdout", 0, 0, 900_000)
+	r.Salt = b.text("salt", r.Name)
+	const form = "a list of {name, weight, time, content, channel, landing}"
+	items := b.list("arms", form)
+	if v := b.need("arms", form); v != nil && v.kind == listNode && len(items) == 0 {
+		p.c.problem(v, b.at("arms"), "there is no arm", form)
+	}
+	for i, item := range items {
+		a := p.c.open(item, fmt.Sprintf("%s[%d]", b.at("arms"), i), "recall[].arms[]", "")
+		arm := Arm{Name: a.name("name"), Weight: a.integer("weight", 1, 1, 1_000_000), Time: a.text("time", ""),
+			Content: a.text("content", ""), Channel: a.text("channel", ""), Landing: a.text("landing", "")}
+		for _, before := range r.Arms {
+			if arm.Name != "" && before.Name == arm.Name {
+				p.c.problem(a.get("name"), a.at("name"), fmt.Sprintf("an arm named %q stands above already", arm.Name), "names that differ")
+			}
+		}
+		r.Arms = append(r.Arms, arm)
+	}
+	return r
+}

@@ -1,0 +1,96 @@
+package core
+
+import (
+	"sort"
+
+	"tidemark/playbook"
+	"tidemark/state"
+)
+
+// entry is a decoded customer in memory.
+type entry struct {
+	state.Customer
+	seq        int64 // of the Ready that wrote it last; it must stay until that is applied
+	storedWake int64 // the timer in the store as of that Ready; 0: none
+	dirty      bool
+	young      bool
+	size       int64
+	ensured    *playbook.Playbook // the version whose rules all have their place
+}
+
+// cache keeps decoded customers between batches in two generations: what was
+// touched lately, and what was touched before. When the young fill half the
+// budget they become the old, and what is left of the old and is safely in the
+// store goes. So it costs a map lookup and no list.
+type cache struct {
+	young, old map[string]*entry
+	bytes      int64 // of young
+	limit      int64 // of both; negative: none
+	applied    int64 // sequence of the last Ready in the store
+}
+
+func newCache(limit int64) cache {
+	return cache{young: map[string]*entry{}, old: map[string]*entry{}, limit: limit}
+}
+
+// get returns the entry of id, nil if it is not in memory.
+func (c *cache) get(id string) *entry {
+	if e := c.young[id]; e != nil {
+		return e
+	}
+	if e := c.old[id]; e != nil {
+		delete(c.old, id)
+		c.put(e)
+		return e
+	}
+	return nil
+}
+
+func (c *cache) put(e *entry) {
+	e.young = true
+	c.young[e.ID] = e
+	e.size = entrySize(e)
+	c.bytes += e.size
+}
+
+// turn makes room. It must not run while a batch holds entries.
+func (c *cache) turn() {
+	if c.limit < 0 || c.bytes < c.limit/2 {
+		return
+	}
+	keep := make(map[string]*entry, len(c.young)/2)
+	bytes := int64(0)
+	// The order of the map decides nothing: only what is dropped from memory.
+	for id, e := range c.old {
+		if e.dirty || e.seq > c.applied {
+			keep[id] = e
+			e.size = entrySize(e)
+			bytes += e.size
+		}
+	}
+	c.old, c.young, c.bytes = c.young, keep, bytes
+}
+
+// each calls fn with every unapplied entry whose id is in (from, to], sorted.
+func (c *cache) unapplied(fn func(e *entry)) {
+	var list []*entry
+	for _, m := range [2]map[string]*entry{c.young, c.old} {
+		for _, e := range m {
+			if e.dirty || e.seq > c.applied || c.limit < 0 {
+				list = append(list, e)
+			}
+		}
+	}
+	sort.Slice(list, func(i, j int) bool { return list[i].ID < list[j].ID })
+	for _, e := range list {
+		fn(e)
+	}
+}
+
+func entrySize(e *entry) int64 {
+	n := int64(320 + len(e.ID) + 24*len(e.Days) + 72*cap(e.Orders) + 16*cap(e.Seen) + 56*len(e.Wait))
+	for i := range e.Rules {
+		n += 104 + int64(48*cap(e.Rules[i].Log))
+	}
+	return n
+}

@@ -1,0 +1,350 @@
+package core
+
+import (
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/cespare/xxhash/v2"
+
+	"tidemark/playbook"
+	"tidemark/processor/history"
+	"tidemark/schemas"
+	"tidemark/state"
+)
+
+// Errors that end a task until an operator acts.
+var (
+	ErrNoPlaybook = errors.New("core: an event came before any playbook; the control topic must hold a playbook first")
+	ErrNoGenesis  = errors.New("core: an event came before the genesis record of the control topic")
+	ErrPartitions = errors.New("core: the partition count differs from the one in the control topic")
+	ErrEngine     = errors.New("core: the store or journal was written by another engine version")
+	errBadTimer   = errors.New("core: a timer key of the store is damaged")
+)
+
+// Core is one task. It is not safe for concurrent use.
+type Core struct {
+	cfg     Config
+	rd      Reader
+	pb      *playbook.Playbook
+	zone    history.Zone
+	pos     state.Position
+	ts      taskState
+	rule    []rule // in the order in which they are evaluated
+	churn   []*churnRule
+	recalls []*recallRule
+	omit    map[string]bool // item categories that earn no growth value
+	tsDirty bool
+	spilled map[string]spilledValue
+	wall    schemas.EventTime
+
+	cache  cache
+	timers timers
+	hist   map[histKey]*histogram
+	dirty  []*entry // touched since the last Ready
+
+	// Since the last Ready.
+	items    []schemas.JournalItem
+	dead     []schemas.DeadMark
+	out      []Out
+	outBytes int
+	moves    []*schemas.Transfer
+	controls []*schemas.Control
+	starts   [schemas.Inputs]schemas.Offset
+	ops      []state.Op
+	taken    int
+	units    int
+	stats    Stats
+
+	forcedUnits int // replay: stop after exactly so many; < 0: the budget decides
+	did         int // units of the advance under way that no journal item tells of yet
+	blocked     string
+	sweepIDs    []string // read ahead for the sweep under way
+	quiet       bool     // rules move and nothing is published
+	fault       error    // an invariant that broke; final
+	trace       []byte   // of the record at hand
+	work        scratch
+}
+
+// scratch holds buffers that are used again and again.
+type scratch struct {
+	key, row []byte
+	ids      []string
+	id       []byte
+	body     []byte
+}
+
+// Stats counts what one Ready did, for metrics.
+type Stats struct {
+	Events, Repeats, Timers, Swept int64
+	Dead                           []DeadCount
+	TimerLate                      schemas.EventTime // how long after its due the latest timer fired, by the wall of the tick
+}
+
+// DeadCount counts dead letters by reason.
+type DeadCount struct {
+	Reason string
+	N      int64
+}
+
+// New makes the task from the state that rd holds at pos.
+func New(cfg Config, rd Reader, pos state.Position) (*Core, error) {
+	if cfg.Generation == 0 {
+		cfg.Generation = 1
+	}
+	c := &Core{cfg: cfg, rd: rd, pos: pos, cache: newCache(cfg.CacheBytes), hist: map[histKey]*histogram{}, forcedUnits: -1}
+	c.timers.all = cfg.CacheBytes < 0
+	if pos.Sequence > 0 && pos.Engine != Engine {
+		return nil, fmt.Errorf("%w: it has %d, this binary is %d; run the old one with run --drain first", ErrEngine, pos.Engine, Engine)
+	}
+	c.pos.Generation, c.pos.Task, c.pos.Engine = cfg.Generation, cfg.Task, Engine
+	c.starts = c.pos.Inputs
+	if err := c.loadTask(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Position is where the task stands, what is not yet in a Ready included.
+func (c *Core) Position() state.Position { return c.pos }
+
+// Clock is the task's time.
+func (c *Core) Clock() schemas.EventTime { return c.pos.Clock }
+
+// Playbook is the version in force; nil before the first.
+func (c *Core) Playbook() *playbook.Playbook { return c.pb }
+
+// Blocked says what the task waits for before it can take more; "" if nothing.
+func (c *Core) Blocked() string { return c.blocked }
+
+// Pending says how much waits for a Ready: records taken, records to publish.
+func (c *Core) Pending() (taken, publish int) {
+	return c.taken, len(c.out) + len(c.moves) + len(c.controls)
+}
+
+// Sweeping says whether a sweep is under way.
+func (c *Core) Sweeping() bool { return len(c.ts.Sweeps) > 0 }
+
+// FireFrom is the instant from which triggers are published; false before genesis.
+func (c *Core) FireFrom() (schemas.EventTime, bool) { return c.ts.FireFrom, c.ts.Genesis }
+
+func (c *Core) over() bool {
+	if c.forcedUnits >= 0 {
+		return false
+	}
+	b := &c.cfg.Budget
+	return b.Triggers > 0 && len(c.out)+len(c.moves) >= b.Triggers ||
+		b.Bytes > 0 && c.outBytes >= b.Bytes ||
+		b.Units > 0 && c.units >= b.Units ||
+		b.Records > 0 && c.taken >= b.Records
+}
+
+// Take takes records in their order, all of one merge: control and transfers
+// as they come, events by (occurred_at, orders before behaviors). wall is when
+// the latest of them was fetched. It returns how many were taken; fewer than
+// all when the budget is spent (then a Ready is due) or when Blocked.
+// An error is final: the Core must be thrown away.
+func (c *Core) Take(recs []Record, wall schemas.EventTime) (int, error) {
+	if err := c.prefetch(recs); err != nil {
+		return 0, err
+	}
+	c.blocked = ""
+	c.wall = wall
+	var counts [schemas.Inputs]int64
+	n := 0
+	var err error
+	for ; n < len(recs); n++ {
+		if c.over() {
+			break
+		}
+		r := &recs[n]
+		var ok bool
+		if ok, err = c.one(r); err != nil || !ok {
+			break
+		}
+		counts[r.Input]++
+		c.taken++
+		c.pos.Inputs[r.Input] = r.Offset + 1
+	}
+	c.closeRun(counts, wall)
+	if err == nil && n < len(recs) {
+		err = c.partial(recs[n].occurredAt(), wall)
+	}
+	return n, err
+}
+
+// closeRun journals what was taken as one merge.
+func (c *Core) closeRun(counts [schemas.Inputs]int64, wall schemas.EventTime) {
+	last := -1
+	for i := range counts {
+		if counts[i] > 0 {
+			last = i
+		}
+	}
+	for i := range counts {
+		if counts[i] == 0 {
+			continue
+		}
+		kind := schemas.MergeItem
+		if i == last {
+			kind = schemas.RunItem
+		}
+		item := schemas.JournalItem{Kind: kind, Input: schemas.Input(i), End: c.pos.Inputs[i], Count: counts[i], Wall: wall}
+		// A run that goes on where the last left off, under one wall time, is one run.
+		if k := len(c.items) - 1; kind == schemas.RunItem && counts[i] > 0 && k >= 0 && onlyOne(counts) &&
+			c.items[k].Kind == schemas.RunItem && c.items[k].Input == item.Input && c.items[k].Wall == wall && (k == 0 || c.items[k-1].Kind != schemas.MergeItem) {
+			c.items[k].End = item.End
+			c.items[k].Count += item.Count
+			return
+		}
+		c.items = append(c.items, item)
+	}
+}
+
+func onlyOne(counts [schemas.Inputs]int64) bool {
+	n := 0
+	for _, c := range counts {
+		if c > 0 {
+			n++
+		}
+	}
+	return n == 1
+}
+
+func (r *Record) occurredAt() schemas.EventTime {
+	if r.Event == nil {
+		return 0
+	}
+	return r.Event.OccurredAt
+}
+
+// one takes one record; false: it must wait.
+func (c *Core) one(r *Record) (bool, error) {
+	c.trace = r.Trace
+	defer func() { c.trace = nil }()
+	switch {
+	case r.Dead != nil:
+		c.dead = append(c.dead, schemas.DeadMark{Input: r.Input, Offset: r.Offset, Step: r.Dead.Step, Reason: r.Dead.Reason})
+		c.deadLetter(r, r.Dead)
+		return true, nil
+	case r.Control != nil:
+		return true, c.control(r.Control)
+	case r.Transfer != nil:
+		return true, c.transfer(r.Transfer)
+	}
+	if !c.ts.Genesis {
+		return false, ErrNoGenesis
+	}
+	if c.pb == nil {
+		return false, ErrNoPlaybook
+	}
+	e := r.Event
+	if d := c.validate(e); d != nil {
+		c.deadLetter(r, d)
+		return true, nil
+	}
+	if c.pb.Clock == playbook.Input {
+		done, err := c.advance(e.OccurredAt, false)
+		if err != nil || !done {
+			return false, err
+		}
+	}
+	if err := c.event(r, e); err != nil {
+		return false, err
+	}
+	return true, c.fault
+}
+
+// Tick moves the clock to to, firing what is due by then. wall is the wall time
+// at which the caller may do so. It returns false if it stopped before: the
+// budget is spent (a Ready is due), or Blocked.
+func (c *Core) Tick(to, wall schemas.EventTime) (bool, error) {
+	if c.pb == nil || !c.ts.Genesis || to <= c.pos.Clock {
+		return true, nil
+	}
+	c.blocked = ""
+	c.wall = wall
+	done, err := c.advance(to, true)
+	if err != nil {
+		return false, err
+	}
+	if !done {
+		return false, c.partial(to, wall)
+	}
+	c.journalTick(to, wall, nil)
+	return true, nil
+}
+
+// Publishes says whether anything but the position waits for the next Ready.
+func (c *Core) Publishes() bool { return len(c.out)+len(c.moves)+len(c.controls) > 0 }
+
+// prefetch brings the customers of a batch into memory, read in key order.
+func (c *Core) prefetch(recs []Record) error {
+	ids := c.work.ids[:0]
+	for i := range recs {
+		if e := recs[i].Event; e != nil && c.cache.get(e.CustomerID) == nil {
+			ids = append(ids, e.CustomerID)
+		}
+	}
+	sort.Strings(ids)
+	k := 0
+	for i, id := range ids {
+		if i == 0 || id != ids[k-1] {
+			ids[k] = id
+			k++
+		}
+	}
+	ids = ids[:k]
+	c.work.ids = ids
+	return c.load(ids)
+}
+
+// load brings customers into memory; a new one is made where the store has none.
+func (c *Core) load(ids []string) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	return c.rd.Rows(ids, func(i int, row []byte) error {
+		e := &entry{}
+		e.ID = strings.Clone(ids[i])
+		if row != nil {
+			if err := state.DecodeRow(&e.Customer, row); err != nil {
+				return fmt.Errorf("core: customer row: %w", err)
+			}
+			e.storedWake = int64(e.Wake)
+		}
+		c.cache.put(e)
+		return nil
+	})
+}
+
+func (c *Core) customer(id string) (*entry, error) {
+	if e := c.cache.get(id); e != nil {
+		return e, nil
+	}
+	if err := c.load([]string{id}); err != nil {
+		return nil, err
+	}
+	return c.cache.get(id), nil
+}
+
+func (c *Core) touch(e *entry) {
+	if !e.dirty {
+		e.dirty = true
+		c.dirty = append(c.dirty, e)
+	}
+}
+
+// hash is the keyed 64-bit hash of an id.
+func (c *Core) hash(kind byte, id string) uint64 {
+	b := append(c.work.id[:0], kind)
+	b = append(b, c.pb.Salt...)
+	b = append(b, 0)
+	b = append(b, id...)
+	c.work.id = b
+	return xxhash.Sum64(b)
+}
+
+// Zero is the position of a task that took nothing yet.
+func Zero() state.Position { return state.Position{} }

@@ -1,0 +1,209 @@
+package core
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"strconv"
+
+	"github.com/cespare/xxhash/v2"
+
+	"tidemark/playbook"
+	"tidemark/schemas"
+	"tidemark/state"
+)
+
+// Out is one record to publish on an out topic, on the task's own partition.
+type Out struct {
+	Topic       schemas.Topic
+	Key         string
+	Body        []byte // Avro, without the wire header
+	Record      schemas.Record
+	ID          string            // trigger_id or dead_letter_id; the CloudEvents id
+	EffectiveAt schemas.EventTime // the CloudEvents time
+	Status      string            // "" for dead letters
+	Trace       []byte            // traceparent of the event that caused it; nil: none
+}
+
+// Reasons of suppressed triggers, stable codes.
+const (
+	SuppressedHistory = "history"
+	SuppressedStale   = "stale"
+	SuppressedHoldout = "holdout"
+)
+
+// TriggerID is the first 16 bytes, in hex, of the SHA-256 over app, customer,
+// rule, episode and revision, joined by NUL bytes, numbers in decimal.
+func TriggerID(app, customer, rule string, episode, revision uint32) string {
+	b := make([]byte, 0, 128)
+	b = append(append(b, app...), 0)
+	b = append(append(b, customer...), 0)
+	b = append(append(b, rule...), 0)
+	b = append(strconv.AppendUint(b, uint64(episode), 10), 0)
+	b = strconv.AppendUint(b, uint64(revision), 10)
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:16])
+}
+
+// publish gives a trigger its head and puts it out, or withholds it. A later
+// revision goes where the first went. It says whether the trigger was withheld.
+func (c *Core) publish(e *entry, name string, f *state.Firing, status, cause string, maxAge schemas.EventTime, t schemas.Trigger) bool {
+	h := t.TriggerHead()
+	h.TriggerID = TriggerID(c.cfg.App, e.ID, name, f.Episode, f.Revision)
+	if f.Revision > 0 {
+		was := TriggerID(c.cfg.App, e.ID, name, f.Episode, f.Revision-1)
+		h.Corrects = &was
+	}
+	h.CustomerID = e.ID
+	h.Rule = name
+	h.PlaybookVersion = c.pb.Version
+	h.Episode = int64(f.Episode)
+	h.Status = status
+	h.EffectiveAt = f.At
+	if cause != "" {
+		h.CausedBy = &cause
+	}
+	reason, detail := "", ""
+	if status == schemas.Fired {
+		reason = c.withhold(f.At, maxAge, t)
+	} else if f.Withheld {
+		reason = "withheld_before"
+	}
+	if reason == "" {
+		c.emit(t, t.Topic(), e.ID)
+		return false
+	}
+	c.suppress(e.ID, t, reason, detail)
+	return true
+}
+
+// withhold says why a trigger that would be fired now must not be sent, "" if it may.
+func (c *Core) withhold(effective schemas.EventTime, maxAge schemas.EventTime, t schemas.Trigger) string {
+	if effective < c.ts.FireFrom {
+		return SuppressedHistory
+	}
+	if maxAge > 0 && c.pb.Clock == playbook.Live && effective < c.wall-maxAge {
+		return SuppressedStale
+	}
+	if r, ok := t.(*schemas.RecallTrigger); ok && r.Group != "treated" {
+		return SuppressedHoldout
+	}
+	return ""
+}
+
+// suppress publishes what would have been sent, and why it was not.
+func (c *Core) suppress(customer string, t schemas.Trigger, reason, detail string) {
+	s := &schemas.SuppressedTrigger{Head: *t.TriggerHead(), ForTopic: string(t.Topic()), Reason: reason, Detail: detail}
+	switch t := t.(type) {
+	case *schemas.TierChange:
+		s.Kind = t.Kind
+	case *schemas.ChurnWarning:
+		s.Kind = t.Kind
+	case *schemas.LifecycleChange:
+		s.Kind = t.Kind
+	case *schemas.RecallTrigger:
+		s.Campaign, s.Group, s.Arm = t.Campaign, t.Group, t.Arm
+		at := t.SendAt
+		s.SendAt = &at
+	}
+	var w bytes.Buffer
+	enc := json.NewEncoder(&w)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(t); err == nil { // structs of plain fields always encode
+		s.Withheld = string(bytes.TrimSuffix(w.Bytes(), []byte{'\n'}))
+	}
+	c.emit(s, schemas.SuppressedTriggers, customer)
+}
+
+func (c *Core) emit(t schemas.Trigger, topic schemas.Topic, key string) {
+	body := t.AppendAvro(make([]byte, 0, 384))
+	h := t.TriggerHead()
+	c.out = append(c.out, Out{Topic: topic, Key: key, Body: body, Record: t, ID: h.TriggerID,
+		EffectiveAt: h.EffectiveAt, Status: h.Status, Trace: c.trace})
+	c.outBytes += len(body)
+}
+
+// deadLetter publishes a record that was refused.
+func (c *Core) deadLetter(r *Record, why *Dead) {
+	d := &schemas.DeadLetter{Step: why.Step, Reason: why.Reason, Error: why.Detail, Offset: int64(r.Offset)}
+	if w := r.Raw; w != nil {
+		d.Topic, d.Partition, d.Timestamp = w.Topic, w.Partition, w.Timestamp
+		d.Key, d.Value = w.Key, w.Value
+		if w.Headers != nil {
+			d.Headers = w.Headers()
+		}
+	}
+	limit := 1 << 20
+	if c.pb != nil && c.pb.MaxEventBytes > 0 {
+		limit = c.pb.MaxEventBytes
+	}
+	if limit = min(limit, deadValue); len(d.Value) > limit {
+		d.Value, d.Truncated = d.Value[:limit], true
+	}
+	if ev := r.Event; ev != nil {
+		d.EventID, d.CustomerID = ev.EventID, ev.CustomerID
+	}
+	b := append([]byte(c.cfg.App), 0)
+	b = append(append(b, d.Topic...), 0)
+	b = binary.BigEndian.AppendUint32(b, uint32(d.Partition))
+	b = binary.BigEndian.AppendUint64(b, uint64(d.Offset))
+	b = append(b, why.Reason...)
+	sum := sha256.Sum256(b)
+	d.DeadLetterID = hex.EncodeToString(sum[:16])
+	body := d.AppendAvro(nil)
+	c.out = append(c.out, Out{Topic: schemas.DeadLetters, Key: string(d.Key), Body: body, Record: d, ID: d.DeadLetterID, Trace: r.Trace})
+	c.outBytes += len(body)
+	c.countDead(why.Reason)
+}
+
+// deadValue bounds what a dead letter carries, so that it fits a broker's default message size.
+const deadValue = 900_000
+
+// unlinked dead-letters a refund that waited in vain. Its record is long gone;
+// the letter carries what the state kept of it.
+func (c *Core) unlinked(e *entry, w *state.Waiting) {
+	b := binary.BigEndian.AppendUint64([]byte(c.cfg.App), w.Event)
+	sum := sha256.Sum256(b)
+	d := &schemas.DeadLetter{DeadLetterID: hex.EncodeToString(sum[:16]), Topic: schemas.OrderEvents.String(), Partition: c.cfg.Task, Offset: -1,
+		Timestamp: w.At, Key: []byte(e.ID), Step: StepApply, Reason: ReasonRefundUnmatched, CustomerID: e.ID,
+		Error: "a refund of " + strconv.FormatInt(w.Amount, 10) + " " + string(w.Code[:]) + " (minor units) waited for its order in vain"}
+	body := d.AppendAvro(nil)
+	c.out = append(c.out, Out{Topic: schemas.DeadLetters, Key: e.ID, Body: body, Record: d, ID: d.DeadLetterID})
+	c.outBytes += len(body)
+	c.countDead(ReasonRefundUnmatched)
+}
+
+func (c *Core) countDead(reason string) {
+	for i := range c.stats.Dead {
+		if c.stats.Dead[i].Reason == reason {
+			c.stats.Dead[i].N++
+			return
+		}
+	}
+	c.stats.Dead = append(c.stats.Dead, DeadCount{reason, 1})
+}
+
+// hashOut is the checksum that the journal keeps of what was published.
+func hashOut(out []Out, moves []*schemas.Transfer, controls []*schemas.Control) int64 {
+	h := xxhash.New()
+	var n [8]byte
+	part := func(b []byte) {
+		binary.LittleEndian.PutUint64(n[:], uint64(len(b)))
+		h.Write(n[:])
+		h.Write(b)
+	}
+	for i := range out {
+		part([]byte(out[i].Topic))
+		part([]byte(out[i].Key))
+		part(out[i].Body)
+	}
+	for _, m := range moves {
+		part(m.AppendAvro(nil))
+	}
+	for _, m := range controls {
+		part(m.AppendAvro(nil))
+	}
+	return int64(h.Sum64())
+}

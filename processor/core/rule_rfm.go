@@ -1,0 +1,163 @@
+package core
+
+import (
+	"strconv"
+
+	"tidemark/playbook"
+	"tidemark/processor/history"
+	"tidemark/processor/rfm"
+	"tidemark/schemas"
+)
+
+// rfmRule: the phase is the class, numbered as in the map from 1; 0 is no
+// class: never bought, nothing left in the window, or no cuts yet. aux is the
+// version of the cuts that it was scored by.
+type rfmRule struct {
+	pb       *playbook.RFM
+	rid      uint32
+	classes  *rfm.Map
+	currency string
+	cuts     *cutsState // nil: fixed
+	fixed    cutsVersion
+}
+
+func (c *Core) newRFM(pb *playbook.RFM) *rfmRule {
+	r := &rfmRule{pb: pb, rid: c.name(pb.Name), currency: c.pb.Currency}
+	r.classes, _ = rfm.MapNamed(pb.Classes)
+	if pb.By == playbook.CutsFixed {
+		r.fixed = cutsVersion{Version: 1, Cuts: rfm.Cuts{R: pb.R, F: pb.F, M: pb.M}}
+	}
+	return r
+}
+
+func (r *rfmRule) common() *playbook.Common { return &r.pb.Common }
+func (r *rfmRule) id() uint32               { return r.rid }
+
+// in is the version of the cuts in force at an instant, nil if there is none.
+func (r *rfmRule) in(at schemas.EventTime) *cutsVersion {
+	if r.pb.By == playbook.CutsFixed {
+		return &r.fixed
+	}
+	if r.cuts == nil {
+		return nil
+	}
+	for i := len(r.cuts.Versions) - 1; i >= 0; i-- {
+		if v := &r.cuts.Versions[i]; v.From <= at {
+			return v
+		}
+	}
+	return nil
+}
+
+func (r *rfmRule) resume(_ history.View, at schemas.EventTime) int64 {
+	if v := r.in(at); v != nil {
+		return v.Version
+	}
+	return 0
+}
+
+// values are what the three scores are made of, as of an instant; false: nothing counts.
+type values struct {
+	recency, frequency, monetary int64
+	last                         schemas.EventTime
+}
+
+func (r *rfmRule) values(v history.View, at schemas.EventTime) (values, bool) {
+	s := v.Window(r.pb.Window, at)
+	if s.Orders == 0 {
+		return values{}, false
+	}
+	last, _ := v.Last(at)
+	return values{recency: v.Zone.Day(at) - v.Zone.Day(last), frequency: s.Orders, monetary: s.Net, last: last}, true
+}
+
+func (r *rfmRule) eval(v history.View, at schemas.EventTime, before *standing) standing {
+	var s standing
+	s.due, _ = v.NextLeave(r.pb.Window, at)
+	cuts := r.in(at)
+	x, ok := r.values(v, at)
+	if cuts != nil {
+		s.aux = cuts.Version
+	}
+	if cuts != nil && ok {
+		s.phase = r.classOf(rfm.ScoreOf(&cuts.Cuts, x.recency, x.frequency, x.monetary))
+		if days, more := rfm.NextRecencyBoundary(&cuts.Cuts, x.recency); more {
+			if t := v.Zone.Midnight(v.Zone.Day(x.last) + days); s.due == 0 || t < s.due {
+				s.due = t
+			}
+		}
+	}
+	if cuts == nil {
+		s.phase = before.phase
+	}
+	s.fire = s.phase != before.phase
+	switch {
+	case before.aux != s.aux:
+		s.by = "cuts"
+	case ok && x.last == at:
+		s.by = "customer"
+	default:
+		s.by = "time"
+	}
+	return s
+}
+
+func (r *rfmRule) classOf(s rfm.Scores) int32 {
+	key := r.classes.Class(s)
+	for i := range r.classes.Classes {
+		if r.classes.Classes[i].Key == key {
+			return int32(i + 1)
+		}
+	}
+	return int32(len(r.classes.Classes) + 1)
+}
+
+func (r *rfmRule) className(phase int32) string {
+	switch n := int32(len(r.classes.Classes)); {
+	case phase <= 0 || phase > n+1:
+		return ""
+	case phase == n+1:
+		return r.classes.Other.Key
+	default:
+		return r.classes.Classes[phase-1].Key
+	}
+}
+
+func (r *rfmRule) trigger(v history.View, m *move) schemas.Trigger {
+	t := &schemas.LifecycleChange{Kind: "rfm_class", Track: r.pb.Name, From: r.className(m.from), To: r.className(m.to),
+		MovedBy: m.by, Currency: r.currency, CutsVersion: m.aux}
+	if m.since != 0 {
+		d := int64(m.at - m.since)
+		t.TimeInFromMS = &d
+	}
+	x, ok := r.values(v, m.facts)
+	cuts := r.in(m.facts)
+	if !ok || cuts == nil {
+		t.Evidence = []schemas.Evidence{{Fact: "frequency", Value: "0", Comparison: "==", Limit: "0"}}
+		return t
+	}
+	s := rfm.ScoreOf(&cuts.Cuts, x.recency, x.frequency, x.monetary)
+	t.RScore, t.FScore, t.MScore = &s.R, &s.F, &s.M
+	t.RecencyDays, t.Frequency, t.MonetaryMinor = &x.recency, &x.frequency, &x.monetary
+	t.Evidence = make([]schemas.Evidence, 0, 6)
+	t.Evidence = bounds(t.Evidence, "recency_days", x.recency, cuts.Cuts.R)
+	t.Evidence = bounds(t.Evidence, "frequency", x.frequency, cuts.Cuts.F)
+	t.Evidence = bounds(t.Evidence, "monetary_minor", x.monetary, cuts.Cuts.M)
+	return t
+}
+
+// bounds are the cuts on both sides of a value.
+func bounds(dst []schemas.Evidence, fact string, value int64, cuts []int64) []schemas.Evidence {
+	text := strconv.FormatInt(value, 10)
+	i := 0
+	for i < len(cuts) && cuts[i] <= value {
+		i++
+	}
+	if i > 0 {
+		dst = append(dst, schemas.Evidence{Fact: fact, Value: text, Comparison: ">=", Limit: strconv.FormatInt(cuts[i-1], 10)})
+	}
+	if i < len(cuts) {
+		dst = append(dst, schemas.Evidence{Fact: fact, Value: text, Comparison: "<", Limit: strconv.FormatInt(cuts[i], 10)})
+	}
+	return dst
+}

@@ -1,0 +1,46 @@
+package core
+
+import (
+	"strconv"
+
+	"tidemark/playbook"
+	"tidemark/processor/history"
+	"tidemark/processor/tier"
+	"tidemark/schemas"
+)
+
+// tierRule: the phase is the level.
+type tierRule struct {
+	pb     *playbook.Tier
+	growth *playbook.Growth
+	rid    uint32
+}
+
+func (r *tierRule) common() *playbook.Common                     { return &r.pb.Common }
+func (r *tierRule) id() uint32                                   { return r.rid }
+func (r *tierRule) resume(history.View, schemas.EventTime) int64 { return 0 }
+
+func (r *tierRule) eval(v history.View, at schemas.EventTime, before *standing) standing {
+	s := tier.At(r.pb, r.growth, v, at)
+	return standing{phase: s.Level, due: s.Until, fire: s.Level != before.phase}
+}
+
+func (r *tierRule) trigger(v history.View, m *move) schemas.Trigger {
+	s := tier.At(r.pb, r.growth, v, m.facts)
+	value := s.Value
+	s.Level = m.to
+	t := tier.Change(r.pb, m.from, s)
+	if s.Level > 0 && t.MissingToNext < 0 {
+		t.MissingToNext = 0
+	}
+	fact := "growth_value"
+	if r.pb.Window != 0 {
+		fact += "_" + strconv.FormatInt(int64(r.pb.Window/schemas.Day), 10) + "d"
+	}
+	if m.to > m.from {
+		t.Evidence = []schemas.Evidence{{Fact: fact, Value: strconv.FormatInt(value, 10), Comparison: ">=", Limit: strconv.FormatInt(r.pb.Levels[m.to].Reach, 10)}}
+	} else {
+		t.Evidence = []schemas.Evidence{{Fact: fact, Value: strconv.FormatInt(value, 10), Comparison: "<", Limit: strconv.FormatInt(r.pb.Levels[min(int(m.to)+1, len(r.pb.Levels)-1)].Reach, 10)}}
+	}
+	return t
+}

@@ -1,0 +1,187 @@
+package core
+
+import (
+	"tidemark/playbook"
+	"tidemark/processor/history"
+	"tidemark/schemas"
+	"tidemark/state"
+)
+
+// rule is one rule of the playbook that moves a customer between phases.
+type rule interface {
+	common() *playbook.Common
+	id() uint32
+	// eval says where the rule stands at an instant, given where it stood
+	// before. It reads the history as of that instant and nothing else.
+	eval(v history.View, at schemas.EventTime, before *standing) standing
+	// resume is the aux of a standing that was reached by an instant.
+	resume(v history.View, at schemas.EventTime) int64
+	// trigger fills the body and the evidence of a move at an instant. ended is
+	// set for the end of an episode.
+	trigger(v history.View, m *move) schemas.Trigger
+}
+
+// standing is where a rule stands with a customer.
+type standing struct {
+	phase int32
+	due   schemas.EventTime // when time alone may change it; 0: never
+	aux   int64
+	// What the evaluation said about the step that led here.
+	fire bool // it begins an episode
+	end  bool // it ends the open episode
+	by   string
+}
+
+func standingOf(r *state.Rule) standing { return standing{phase: r.Phase, due: r.Due, aux: r.Aux} }
+
+// move is one step between phases, as published or as it should be.
+type move struct {
+	at       schemas.EventTime // effective_at
+	facts    schemas.EventTime // the instant as of which facts are read; mostly at
+	from, to int32
+	ended    schemas.EventTime // when the episode ended; 0: it is open
+	by       string            // what moved it
+	aux      int64
+	cause    string
+	since    schemas.EventTime // when the phase before began; 0 unknown
+}
+
+// settle brings every rule of a customer in line with a change of the facts.
+func (c *Core) settle(e *entry, ch *change) {
+	now := max(c.pos.Clock, e.Latest)
+	v := history.View{C: &e.Customer, Zone: c.zone}
+	c.ensure(e)
+	for _, r := range c.rule {
+		st := e.Rule(r.id())
+		touched := lastMove(st)
+		switch floor := now - r.common().CorrectWithin; {
+		case ch.tc >= ch.prior && ch.tc >= touched:
+			c.step(e, v, r, ch.tc, ch.tc, ch.cause, ch)
+		case ch.tc >= floor:
+			c.rewind(e, v, r, ch, now)
+		default:
+			// The past stands; it is an ordinary change now, and its effective_at
+			// is when its cause occurred.
+			c.step(e, v, r, max(ch.at, touched), now, ch.cause, ch)
+		}
+		c.count(e, v, r, now)
+	}
+	c.arm(e)
+}
+
+// lastMove is the instant of the rule's latest published step.
+func lastMove(st *state.Rule) schemas.EventTime {
+	t := st.Since
+	if k := len(st.Log) - 1; k >= 0 {
+		t = max(t, st.Log[k].At, st.Log[k].Ended)
+	}
+	return t
+}
+
+// step evaluates one rule once: effective at at, facts as of facts.
+func (c *Core) step(e *entry, v history.View, r rule, at, facts schemas.EventTime, cause string, ch *change) {
+	st := e.Rule(r.id())
+	before := standingOf(st)
+	s := r.eval(v, facts, &before)
+	since := st.Since
+	if s.phase != st.Phase {
+		st.Since = at
+	}
+	st.Phase, st.Due, st.Aux = s.phase, s.due, s.aux
+	if s.end {
+		if k := openFiring(st); k >= 0 {
+			c.end(e, v, r, st, k, at, cause)
+		}
+	}
+	if s.fire {
+		m := &move{at: at, facts: facts, from: before.phase, to: s.phase, by: s.by, aux: s.aux, cause: cause, since: since}
+		c.fire(e, v, r, st, m, ch)
+	}
+	st.Log = prune(st.Log, max(c.pos.Clock, e.Latest)-r.common().CorrectWithin)
+}
+
+// openFiring is the index of the last episode that has not ended, or -1.
+func openFiring(st *state.Rule) int {
+	if k := len(st.Log) - 1; k >= 0 && st.Log[k].Ended == 0 {
+		return k
+	}
+	return -1
+}
+
+// prune drops what can't be corrected any more, but for the last one before
+// floor, which says where the rule stood there.
+func prune(log []state.Firing, floor schemas.EventTime) []state.Firing {
+	n := 0
+	for n+1 < len(log) && log[n+1].At < floor {
+		n++
+	}
+	if n == 0 {
+		return log
+	}
+	return append(log[:0], log[n:]...)
+}
+
+// wake does what is due for a customer at an instant: each rule whose own
+// time has come, and refunds that waited long enough.
+func (c *Core) wake(e *entry, at schemas.EventTime) error {
+	c.touch(e)
+	c.ensure(e)
+	e.Wake = 0
+	c.expire(e, at)
+	v := history.View{C: &e.Customer, Zone: c.zone}
+	for _, r := range c.rule {
+		st := e.Rule(r.id())
+		if st == nil || st.Due == 0 || st.Due > at {
+			continue
+		}
+		due := st.Due
+		c.step(e, v, r, due, due, "", nil)
+		if st = e.Rule(r.id()); st.Due != 0 && st.Due <= due {
+			// A rule that asks for its own instant again would spin for ever.
+			st.Due = due + 1
+		}
+		c.count(e, v, r, due)
+	}
+	c.wakeRecall(e, v, at)
+	if err := c.fold(e); err != nil {
+		return err
+	}
+	c.arm(e)
+	return nil
+}
+
+// arm sets the customer's timer to the first instant at which anything may
+// change. A timer that is too early is left: it is looked at when it fires.
+func (c *Core) arm(e *entry) {
+	var due schemas.EventTime
+	for i := range e.Rules {
+		if d := e.Rules[i].Due; d != 0 && (due == 0 || d < due) {
+			due = d
+		}
+	}
+	for i := range e.Wait {
+		if d := e.Wait[i].Until; due == 0 || d < due {
+			due = d
+		}
+	}
+	if due == 0 || e.Wake != 0 && e.Wake <= due {
+		return
+	}
+	e.Wake = due
+	c.timers.add(due, e.ID)
+}
+
+// ensure gives every rule of the playbook its place in the row, so that
+// pointers into it stay good while the rules run.
+func (c *Core) ensure(e *entry) {
+	if len(e.Rules) >= len(c.rule)+len(c.recalls) && e.ensured == c.pb {
+		return
+	}
+	for _, r := range c.rule {
+		e.EnsureRule(r.id())
+	}
+	for _, k := range c.recalls {
+		e.EnsureRule(k.rd)
+	}
+	e.ensured = c.pb
+}

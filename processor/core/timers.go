@@ -1,0 +1,130 @@
+package core
+
+import (
+	"container/heap"
+
+	"tidemark/schemas"
+	"tidemark/state"
+)
+
+// timer is one armed wake.
+type timer struct {
+	due schemas.EventTime
+	id  string
+}
+
+func (t timer) less(u timer) bool {
+	if t.due != u.due {
+		return t.due < u.due
+	}
+	return t.id < u.id
+}
+
+type timerHeap []timer
+
+func (h timerHeap) Len() int           { return len(h) }
+func (h timerHeap) Less(i, j int) bool { return h[i].less(h[j]) }
+func (h timerHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *timerHeap) Push(x any)        { *h = append(*h, x.(timer)) }
+func (h *timerHeap) Pop() any {
+	n := len(*h) - 1
+	t := (*h)[n]
+	*h = (*h)[:n]
+	return t
+}
+
+const (
+	timerChunk = 4096      // timers read from the store at once
+	timerLimit = 64 * 1024 // timers held in memory
+)
+
+// timers holds the next timers in memory: every armed timer that is not after
+// far is in the heap; later ones are in the store, or in unapplied customers.
+// Entries are checked against the customer's row when they come up, so the
+// heap may hold ones that were moved since.
+type timers struct {
+	heap timerHeap
+	far  timer // the last loaded
+	all  bool  // nothing lies beyond far in the store: the heap holds everything
+}
+
+// add tells of a timer that was armed.
+func (t *timers) add(due schemas.EventTime, id string) {
+	n := timer{due, id}
+	if !t.all && !n.less(t.far) {
+		return
+	}
+	heap.Push(&t.heap, n)
+}
+
+// shrink gives memory back when too many timers are held.
+func (t *timers) shrink() {
+	if len(t.heap) <= timerLimit {
+		return
+	}
+	kept := make(timerHeap, 0, timerChunk)
+	for len(kept) < timerChunk {
+		kept = append(kept, heap.Pop(&t.heap).(timer))
+	}
+	t.far, t.all = kept[len(kept)-1], false
+	t.heap = kept // sorted, so it is a heap
+}
+
+// fill loads timers until the heap's first is the task's next.
+func (c *Core) fillTimers() error {
+	t := &c.timers
+	for len(t.heap) == 0 && !t.all {
+		var from []byte
+		if t.far != (timer{}) {
+			from = state.TimerKey(nil, t.far.due, t.far.id)
+		}
+		keys, err := c.rd.Timers(nil, from, timerChunk)
+		if err != nil {
+			return err
+		}
+		old := t.far
+		if len(keys) < timerChunk {
+			t.all = true
+		}
+		for _, k := range keys {
+			due, id, ok := state.ParseTimerKey(k)
+			if !ok {
+				return errBadTimer
+			}
+			n := timer{due, string(id)}
+			heap.Push(&t.heap, n)
+			t.far = n
+		}
+		far, all := t.far, t.all
+		c.cache.unapplied(func(e *entry) {
+			if e.Wake == 0 {
+				return
+			}
+			n := timer{e.Wake, e.ID}
+			if (old == (timer{}) || old.less(n)) && (all || n.less(far)) {
+				heap.Push(&t.heap, n)
+			}
+		})
+	}
+	return nil
+}
+
+// nextTimer returns the task's next armed timer without taking it.
+func (c *Core) nextTimer() (timer, bool, error) {
+	for {
+		if err := c.fillTimers(); err != nil {
+			return timer{}, false, err
+		}
+		if len(c.timers.heap) == 0 {
+			return timer{}, false, nil
+		}
+		t := c.timers.heap[0]
+		// A moved timer is known by the row in memory; one of a customer not in
+		// memory is found out when it fires.
+		if e := c.cache.get(t.id); e != nil && e.Wake != t.due {
+			heap.Pop(&c.timers.heap)
+			continue
+		}
+		return t, true, nil
+	}
+}

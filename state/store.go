@@ -1,0 +1,272 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/sstable"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// StoreVersion is the version of the keyspace; it stands under the meta key "format".
+const StoreVersion = 1
+
+// ErrStoreVersion means that the folder was written by an engine with another keyspace.
+var ErrStoreVersion = errors.New("state: store of another version")
+
+// Options of one process's stores.
+type Options struct {
+	FS         vfs.FS        // default: the disk
+	Cache      *pebble.Cache // shared between the tasks of a process; nil: 64 MiB of its own
+	MemTable   uint64        // bytes; default 16 MiB
+	Logger     pebble.Logger // default: silent
+	DisableWAL bool          // rebuildable stores only: a crash then loses all since the last flush
+}
+
+// Shared makes the block cache that the tasks of one process share.
+func Shared(bytes int64) *pebble.Cache { return pebble.NewCache(bytes) }
+
+// Store is the Pebble store of one task. Its methods may be called from one
+// goroutine at a time, Apply from another than the reads.
+type Store struct {
+	db   *pebble.DB
+	noWA bool
+}
+
+// Open opens or makes the store in dir.
+//
+// The options follow from the load: random reads of rows of 100 to 400 bytes,
+// of which most customers' are cold, and batches of thousands of overwrites.
+//   - Bloom filters of 10 bits on every level: most misses are new customers.
+//   - Blocks of 4 KiB: a cold read fetches and checks one block.
+//   - No compression on the upper levels, Snappy below: rows are hashes and
+//     varints, which compress badly, and upper levels are rewritten soon.
+//   - A WAL that is written and not synced: see the package's contract.
+func Open(dir string, o Options) (*Store, error) {
+	po := &pebble.Options{
+		FS:                          o.FS,
+		Cache:                       o.Cache,
+		MemTableSize:                o.MemTable,
+		MemTableStopWritesThreshold: 4,
+		L0CompactionThreshold:       4,
+		L0StopWritesThreshold:       20,
+		LBaseMaxBytes:               64 << 20,
+		MaxOpenFiles:                512,
+		FormatMajorVersion:          pebble.FormatNewest,
+		Logger:                      o.Logger,
+		DisableWAL:                  o.DisableWAL,
+		WALBytesPerSync:             1 << 20,
+		BytesPerSync:                1 << 20,
+	}
+	if po.MemTableSize == 0 {
+		po.MemTableSize = 16 << 20
+	}
+	if po.Logger == nil {
+		po.Logger = silent{}
+	}
+	if po.FS == nil {
+		po.FS = vfs.Default
+	}
+	if po.Cache == nil {
+		po.Cache = pebble.NewCache(64 << 20)
+		defer po.Cache.Unref()
+	}
+	for i := range po.Levels {
+		l := &po.Levels[i]
+		l.BlockSize = 4 << 10
+		l.IndexBlockSize = 64 << 10
+		l.FilterPolicy = bloom.FilterPolicy(10)
+		l.FilterType = pebble.TableFilter
+		l.Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }
+		if i >= 5 {
+			l.Compression = func() *sstable.CompressionProfile { return sstable.SnappyCompression }
+		}
+	}
+	db, err := pebble.Open(dir, po)
+	if err != nil {
+		return nil, fmt.Errorf("state: open %s: %w", dir, err)
+	}
+	s := &Store{db: db, noWA: o.DisableWAL}
+	if err := s.checkVersion(dir); err != nil {
+		db.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Store) checkVersion(dir string) error {
+	v, err := s.Get(MetaKey(nil, "format"))
+	if err != nil {
+		return err
+	}
+	if v == nil {
+		return s.db.Set(MetaKey(nil, "format"), []byte{StoreVersion}, pebble.NoSync)
+	}
+	if len(v) != 1 || v[0] != StoreVersion {
+		return fmt.Errorf("%w: %s has %v, this engine writes %d; remove the folder to rebuild it from the journal", ErrStoreVersion, dir, v, StoreVersion)
+	}
+	return nil
+}
+
+// Close closes the store.
+func (s *Store) Close() error { return s.db.Close() }
+
+// Get returns a copy of the value under key, nil if there is none.
+func (s *Store) Get(key []byte) ([]byte, error) {
+	v, closer, err := s.db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("state: get: %w", err)
+	}
+	out := append(make([]byte, 0, len(v)), v...)
+	return out, closer.Close()
+}
+
+// Rows calls fn with the row of each customer of ids, in order; row is nil if
+// there is none and is valid during the call only. Sorted ids read faster.
+func (s *Store) Rows(ids []string, fn func(i int, row []byte) error) error {
+	var key []byte
+	for i, id := range ids {
+		key = CustomerKey(key[:0], id)
+		v, closer, err := s.db.Get(key)
+		if errors.Is(err, pebble.ErrNotFound) {
+			if err := fn(i, nil); err != nil {
+				return err
+			}
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("state: row: %w", err)
+		}
+		err = fn(i, v)
+		if cerr := closer.Close(); err == nil {
+			err = cerr
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Timers appends up to n timer keys after the key from (exclusive; nil: from
+// the first) to dst, in order. They are copies.
+func (s *Store) Timers(dst [][]byte, from []byte, n int) ([][]byte, error) {
+	low := []byte{spaceTimer}
+	if from != nil {
+		low = append(append([]byte{}, from...), 0)
+	}
+	err := s.scan(low, []byte{spaceTimer + 1}, n, func(k, _ []byte) error {
+		dst = append(dst, append([]byte{}, k...))
+		return nil
+	})
+	return dst, err
+}
+
+// Customers appends up to n customer ids after the id from (exclusive; "" with
+// first: from the first) to dst, in order.
+func (s *Store) Customers(dst []string, from string, first bool, n int) ([]string, error) {
+	low := CustomerKey(nil, from)
+	if !first {
+		low = append(low, 0)
+	}
+	err := s.scan(low, []byte{spaceCustomer + 1}, n, func(k, _ []byte) error {
+		dst = append(dst, string(k[1:]))
+		return nil
+	})
+	return dst, err
+}
+
+// EachRow calls fn with every customer's id and row in order of the id; both
+// are valid during the call only.
+func (s *Store) EachRow(fn func(id, row []byte) error) error {
+	return s.scan([]byte{spaceCustomer}, []byte{spaceCustomer + 1}, 0, func(k, v []byte) error { return fn(k[1:], v) })
+}
+
+// EachHistogram calls fn with every bucket's key and value; both are valid during the call only.
+func (s *Store) EachHistogram(fn func(key, value []byte) error) error {
+	return s.scan([]byte{spaceHistogram}, []byte{spaceHistogram + 1}, 0, fn)
+}
+
+// EachKey calls fn with every key and value of the store but its format.
+func (s *Store) EachKey(fn func(key, value []byte) error) error {
+	return s.scan([]byte{0}, []byte{0xff}, 0, fn)
+}
+
+func (s *Store) scan(low, high []byte, n int, fn func(k, v []byte) error) (err error) {
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: low, UpperBound: high})
+	if err != nil {
+		return fmt.Errorf("state: scan: %w", err)
+	}
+	defer func() {
+		if cerr := it.Close(); err == nil {
+			err = cerr
+		}
+	}()
+	for ok := it.First(); ok; ok = it.Next() {
+		if err := fn(it.Key(), it.Value()); err != nil {
+			return err
+		}
+		if n--; n == 0 {
+			break
+		}
+	}
+	return it.Error()
+}
+
+// Position returns where the store stands; the zero Position if it is new.
+func (s *Store) Position() (Position, error) {
+	v, err := s.Get(MetaKey(nil, "position"))
+	if err != nil || v == nil {
+		return Position{}, err
+	}
+	return DecodePosition(v)
+}
+
+// Apply writes a batch and the position that it leads to, as one.
+func (s *Store) Apply(b *Batch, p *Position) error {
+	pb := s.db.NewBatchWithSize(1 << 16)
+	defer pb.Close()
+	for i := range b.Ops {
+		op := &b.Ops[i]
+		var err error
+		switch op.Kind {
+		case Set:
+			err = pb.Set(op.Key, op.Value, nil)
+		case Delete:
+			err = pb.Delete(op.Key, nil)
+		case DeleteRange:
+			err = pb.DeleteRange(op.Key, op.Value, nil)
+		}
+		if err != nil {
+			return fmt.Errorf("state: batch: %w", err)
+		}
+	}
+	if err := pb.Set(MetaKey(nil, "position"), AppendPosition(nil, p), nil); err != nil {
+		return fmt.Errorf("state: batch: %w", err)
+	}
+	if err := s.db.Apply(pb, pebble.NoSync); err != nil {
+		return fmt.Errorf("state: apply: %w", err)
+	}
+	return nil
+}
+
+// Size is the store's bytes on disk.
+func (s *Store) Size() uint64 { return s.db.Metrics().DiskSpaceUsage() }
+
+// Remove deletes the store in dir, which must be closed.
+func Remove(dir string) error { return os.RemoveAll(dir) }
+
+type silent struct{}
+
+func (silent) Infof(string, ...any)  {}
+func (silent) Errorf(string, ...any) {}
+func (silent) Fatalf(f string, a ...any) {
+	// Pebble calls Fatalf when it can't go on (a corrupt file, a failed write): the task can't either.
+	panic(fmt.Sprintf(f, a...))
+}
