@@ -323,6 +323,12 @@ func TestSkippingIsBounded(t *testing.T) {
 		var e Event
 		return r.Decode(append(slices.Clone(empty), unknown...), &e)
 	}
+	enum := withUnknown(t, `{"type": "enum", "name": "Two", "symbols": ["A", "B"]}`)
+	for index, want := range map[byte]error{0: nil, 2: nil, 4: ErrSymbol, 1: ErrSymbol} {
+		if err := decode(enum, index); !errors.Is(err, want) {
+			t.Errorf("symbol %d of two: %v, want %v", index, err, want)
+		}
+	}
 	list := withUnknown(t, `{"type": "record", "name": "List", "fields": [{"name": "next", "type": ["null", "List"]}]}`)
 	if err := decode(list, append([]byte(strings.Repeat("\x02", 200)), 0)...); err != nil {
 		t.Errorf("a list of 200: %v", err)
@@ -366,6 +372,36 @@ func TestDecodeAllocatesLittle(t *testing.T) {
 	})
 	if got > 4 {
 		t.Errorf("%v allocations", got)
+	}
+}
+
+// An Event that is used again holds nothing of the record before.
+func TestDecodeForgetsTheRecordBefore(t *testing.T) {
+	body := AppendOrderAvro(nil, benchmarkOrder())
+	oldest := map[Kind]*Reader{}
+	for _, w := range loadWriters(t) {
+		if strings.HasSuffix(w.name, "_oldest") {
+			oldest[w.kind] = w.reader
+		}
+	}
+	for kind, next := range map[Kind][]byte{
+		Order:    []byte("\x02e\x02c\x02o\x02\x02\x04\x02d"), // no channel, items or attributes
+		Behavior: []byte("\x02e\x02c\x02t\x02"),
+	} {
+		var used, fresh Event
+		if err := contract(t, Order).Decode(body, &used); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(oldest[kind].Decode(next, &used), oldest[kind].Decode(next, &fresh)); err != nil {
+			t.Fatal(err)
+		}
+		if len(used.Items) > 0 || len(used.Attributes) > 0 || cap(used.Items) == 0 {
+			t.Errorf("%v: %d items, %d attributes, room for %d items", kind, len(used.Items), len(used.Attributes), cap(used.Items))
+		}
+		used.Items, used.Attributes = nil, nil
+		if !reflect.DeepEqual(used, fresh) {
+			t.Errorf("%v: got %+v, want %+v", kind, used, fresh)
+		}
 	}
 }
 

@@ -212,3 +212,25 @@ func (c *Core) transferTo(to int32, kind, name string, at schemas.EventTime, bod
 	}
 	c.tsDirty = true
 }
+
+// ReadGenesis reads the body of a genesis record.
+func ReadGenesis(r *schemas.Control) (Genesis, error) {
+	var g Genesis
+	if err := json.Unmarshal(r.Body, &g); err != nil {
+		return g, fmt.Errorf("core: genesis record: %w", err)
+	}
+	return g, nil
+}
+
+// RuleNames is the dictionary of rule names in a store: the id of a rule is its place + 1.
+func RuleNames(rd Reader) ([]string, error) {
+	v, err := rd.Get(state.MetaKey(nil, "task"))
+	if err != nil || v == nil {
+		return nil, err
+	}
+	var ts taskState
+	if err := json.Unmarshal(v, &ts); err != nil {
+		return nil, fmt.Errorf("core: task state: %w", err)
+	}
+	return ts.Names, nil
+}

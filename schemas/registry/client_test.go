@@ -293,6 +293,18 @@ func TestAuthentication(t *testing.T) {
 	}
 }
 
+// The credentials must not travel to wherever an answer points.
+func TestRedirectIsNotFollowed(t *testing.T) {
+	target := serve(t, answer(200, aSchema))
+	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, target.URL, http.StatusTemporaryRedirect)
+	})
+	c, _ := client(t, Config{User: "u", Password: "secret"}, s)
+	if _, _, err := c.SchemaByID(t.Context(), 7); !errors.Is(err, ErrUnavailable) || target.asked.Load() > 0 {
+		t.Errorf("%v, and the target was asked %d times", err, target.asked.Load())
+	}
+}
+
 func TestTLS(t *testing.T) {
 	s := httptest.NewTLSServer(answer(200, aSchema))
 	defer s.Close()

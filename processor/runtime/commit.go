@@ -1,0 +1,148 @@
+package runtime
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"tidemark/processor/core"
+	"tidemark/schemas"
+	"tidemark/sinks"
+	"tidemark/telemetry"
+)
+
+// schemaIDs are the registry's ids of Tidemark's own schemas, by full topic name.
+type schemaIDs struct {
+	byTopic map[string]int32
+}
+
+func (s *schemaIDs) of(topic string) int32 { return s.byTopic[topic] }
+
+// register registers the schemas of all topics that tasks write.
+func register(ctx context.Context, cfg *Config) (*schemaIDs, error) {
+	s := &schemaIDs{byTopic: map[string]int32{}}
+	add := func(topic, record string) error {
+		id, err := cfg.Registry.Register(ctx, schemas.Subject(topic), schemas.Text(record))
+		if err != nil {
+			return fmt.Errorf("register the schema of %s: %w", topic, err)
+		}
+		s.byTopic[topic] = id
+		return nil
+	}
+	for _, t := range schemas.OutTopics {
+		if err := add(cfg.Topics.Out(t), t.Record()); err != nil {
+			return nil, err
+		}
+	}
+	for _, t := range [...][2]string{{cfg.Topics.Journal, "Journal"}, {cfg.Topics.Control, "Control"}, {cfg.Topics.Transfers, "Transfer"}} {
+		if err := add(t[0], t[1]); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// commit is the committer: one transaction after the other, then the store.
+func (l *life) commit(ctx context.Context, done chan struct{}) {
+	defer close(done)
+	// A commit that has begun is brought to its end even when the task is let go:
+	// its own time-out bounds it.
+	ctx = context.WithoutCancel(ctx)
+	broken := false
+	for rd := range l.commits {
+		r := result{ready: rd}
+		if broken {
+			r.err = sinks.ErrNotReady
+		} else {
+			begin := time.Now()
+			r.err = l.one(ctx, rd)
+			r.took = time.Since(begin)
+			broken = r.err != nil
+		}
+		l.results <- r
+	}
+}
+
+func (l *life) one(ctx context.Context, rd *core.Ready) error {
+	begin := time.Now()
+	tctx, span := l.cfg.Telemetry.Tracer.StartBatch(ctx, l.task, rd.Taken)
+	out := l.records(rd, span)
+	step := time.Since(begin)
+	ctx, cancel := context.WithTimeout(tctx, l.cfg.TransactionTimeout)
+	defer cancel()
+	if err := l.prod.Commit(ctx, rd.Sequence, out); err != nil {
+		span.End(telemetry.Failed)
+		l.cfg.Telemetry.Metrics.CommitFailed(l.task, telemetry.Failed)
+		return fmt.Errorf("commit %d: %w", rd.Sequence, err)
+	}
+	published := time.Since(begin) - step
+	if err := l.store.Apply(rd.Batch, &rd.Position); err != nil {
+		span.End(telemetry.Failed)
+		return err
+	}
+	span.End(telemetry.Committed)
+	l.cfg.Telemetry.Metrics.Commit(l.task, telemetry.CommitPhases{Step: step, EndTxn: published, Apply: time.Since(begin) - step - published})
+	return nil
+}
+
+// records lays out what one transaction publishes, the journal record last.
+func (l *life) records(rd *core.Ready, span *telemetry.Batch) []sinks.TopicPartition {
+	var out []sinks.TopicPartition
+	index := map[string]int{}
+	put := func(topic string, partition int32, r sinks.Record) {
+		key := topic + "/" + strconv.Itoa(int(partition))
+		i, ok := index[key]
+		if !ok {
+			i = len(out)
+			index[key] = i
+			out = append(out, sinks.TopicPartition{Topic: topic, Partition: partition})
+		}
+		out[i].Records = append(out[i].Records, r)
+	}
+	source := []byte("/tidemark/" + l.cfg.App)
+	for i := range rd.Out {
+		o := &rd.Out[i]
+		topic := l.cfg.Topics.Out(o.Topic)
+		value := schemas.AppendWire(make([]byte, 0, len(o.Body)+schemas.WireHeader), l.ids.of(topic), o.Body)
+		put(topic, l.task, sinks.Record{Key: []byte(o.Key), Value: value, Headers: l.headers(o, source, span)})
+	}
+	for _, t := range rd.Transfers {
+		put(l.cfg.Topics.Transfers, t.ToTask, sinks.Record{Key: []byte(t.Name), Value: schemas.AppendWire(nil, l.ids.of(l.cfg.Topics.Transfers), t.AppendAvro(nil))})
+	}
+	for _, t := range rd.Controls {
+		put(l.cfg.Topics.Control, 0, sinks.Record{Key: []byte(t.Kind + "/" + t.Name), Value: schemas.AppendWire(nil, l.ids.of(l.cfg.Topics.Control), t.AppendAvro(nil))})
+	}
+	put(l.cfg.Topics.Journal, l.task, sinks.Record{Value: schemas.AppendWire(make([]byte, 0, len(rd.JournalBytes)+schemas.WireHeader), l.ids.of(l.cfg.Topics.Journal), rd.JournalBytes)})
+	return out
+}
+
+var (
+	headerSpec    = []byte("1.0")
+	headerContent = []byte("application/avro")
+)
+
+// headers are those of the CloudEvents Kafka binding, binary mode, and the trace.
+func (l *life) headers(o *core.Out, source []byte, span *telemetry.Batch) []schemas.Header {
+	h := make([]schemas.Header, 0, 7)
+	h = append(h,
+		schemas.Header{Key: "ce_specversion", Value: headerSpec},
+		schemas.Header{Key: "ce_id", Value: []byte(o.ID)},
+		schemas.Header{Key: "ce_type", Value: []byte("tidemark.v1." + schemas.NameOf(o.Record))},
+		schemas.Header{Key: "ce_source", Value: source})
+	if o.EffectiveAt != 0 || o.Status != "" {
+		h = append(h, schemas.Header{Key: "ce_time", Value: time.UnixMilli(int64(o.EffectiveAt)).UTC().AppendFormat(nil, "2006-01-02T15:04:05.000Z")})
+	}
+	h = append(h, schemas.Header{Key: "content-type", Value: headerContent})
+	cause, _ := telemetry.ParseTraceparent(o.Trace)
+	ts := telemetry.TriggerSpan{Cause: cause, Topic: o.Topic, TriggerID: o.ID, Status: o.Status, CustomerID: o.Key}
+	if t, ok := o.Record.(schemas.Trigger); ok {
+		ts.Rule = t.TriggerHead().Rule
+	}
+	if sc := span.Trigger(ts); sc.IsValid() {
+		h = append(h, schemas.Header{Key: "traceparent", Value: telemetry.AppendTraceparent(nil, sc)})
+	} else if cause.IsValid() {
+		h = append(h, schemas.Header{Key: "traceparent", Value: o.Trace})
+	}
+	return h
+}

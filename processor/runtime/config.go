@@ -1,0 +1,169 @@
+package runtime
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	kafka "github.com/segmentio/kafka-go"
+
+	"tidemark/schemas"
+	"tidemark/telemetry"
+)
+
+// Registry finds writer schemas and registers Tidemark's own.
+type Registry interface {
+	SchemaByID(ctx context.Context, id int32) (schema string, refs []string, err error)
+	Register(ctx context.Context, subject, schema string) (id int32, err error)
+}
+
+// Topics are the full names of all topics of one app.
+type Topics struct {
+	Orders, Behaviors           string
+	Journal, Control, Transfers string
+	OutPrefix                   string
+}
+
+// TopicsOf gives the default names of an app.
+func TopicsOf(app, prefix string) Topics {
+	return Topics{Orders: "order-events", Behaviors: "behavior-events",
+		Journal: "tidemark-" + app + "-journal", Control: "tidemark-" + app + "-control", Transfers: "tidemark-" + app + "-transfers",
+		OutPrefix: prefix}
+}
+
+// Out is the full name of an out topic.
+func (t Topics) Out(topic schemas.Topic) string { return t.OutPrefix + string(topic) }
+
+// input is the topic of an input.
+func (t Topics) input(i schemas.Input) string {
+	switch i {
+	case schemas.OrderEvents:
+		return t.Orders
+	case schemas.BehaviorEvents:
+		return t.Behaviors
+	case schemas.ControlInput:
+		return t.Control
+	}
+	return t.Transfers
+}
+
+// Config of all tasks of one process.
+type Config struct {
+	App      string
+	Instance string // names this process in journals and logs
+	DataDir  string
+	Brokers  []string
+	// Transport is shared by all clients; it carries TLS and SASL.
+	Transport *kafka.Transport
+	Topics    Topics
+	Tasks     int32
+	Group     string // consumer group whose offsets show lag; "": none
+	Registry  Registry
+	Telemetry *telemetry.Telemetry
+	Log       *slog.Logger
+
+	TransactionTimeout time.Duration // default 10 s
+	FetchMaxWait       time.Duration // default 250 ms
+	PartitionMaxBytes  int32         // default 4 MiB
+	QueueRecords       int           // decoded records that may wait per input; default 100,000
+	IdleDelay          time.Duration // commit at least so often while records are taken; default 1 s
+	BeatDelay          time.Duration // and so often when only the clock moves; default 10 s
+	ProbeEvery         time.Duration // how often the ends of the inputs are asked for; default 100 ms
+	MaxEvents          int           // records of one commit; default 50,000
+	MaxTriggers        int           // records published in one commit; default 20,000
+	MaxBytes           int           // bytes published in one commit; default 8 MiB
+	CacheBytes         int64         // decoded customers, per task; default 64 MiB / tasks owned is the caller's
+	BlockCache         *pebble.Cache // shared; nil: each store its own
+	MemTable           uint64
+	// Until is where the closing tick of a history goes (clock: input); 0: each task's last event.
+	Until schemas.EventTime
+	// Now is the wall clock. Default time.Now.
+	Now func() time.Time
+	// OnCommit is told after each commit; for progress bars and tests. May be nil.
+	OnCommit func(task int32, c Commit)
+	// OnState is told when a task's state changes. May be nil.
+	OnState func(task int32, state, detail string)
+}
+
+// Commit is what one commit did.
+type Commit struct {
+	Sequence  int64
+	Events    int64
+	Taken     int
+	Triggers  map[schemas.Topic]int
+	Kinds     map[Kind]int
+	Clock     schemas.EventTime
+	CaughtUp  bool // every input was read to the end that was last asked for
+	Finished  bool // and, under clock: input, the closing tick is done
+	Took      time.Duration
+	Customers int
+}
+
+// Kind is what triggers are counted by.
+type Kind struct {
+	Topic        schemas.Topic
+	Kind, Status string
+}
+
+func kindOf(r schemas.Record) string {
+	switch r := r.(type) {
+	case *schemas.TierChange:
+		return r.Kind
+	case *schemas.ChurnWarning:
+		return r.Kind
+	case *schemas.LifecycleChange:
+		return r.Kind
+	case *schemas.EngagementTrigger:
+		return r.Kind
+	case *schemas.RecallTrigger:
+		return r.Campaign
+	case *schemas.SuppressedTrigger:
+		return r.Reason
+	case *schemas.DeadLetter:
+		return r.Reason
+	}
+	return ""
+}
+
+func (c *Config) defaults() {
+	def := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	num := func(d *int, v int) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	def(&c.TransactionTimeout, 10*time.Second)
+	def(&c.FetchMaxWait, 250*time.Millisecond)
+	def(&c.IdleDelay, time.Second)
+	def(&c.BeatDelay, 10*time.Second)
+	def(&c.ProbeEvery, 100*time.Millisecond)
+	num(&c.QueueRecords, 100_000)
+	num(&c.MaxEvents, 50_000)
+	num(&c.MaxTriggers, 20_000)
+	num(&c.MaxBytes, 8<<20)
+	if c.PartitionMaxBytes == 0 {
+		c.PartitionMaxBytes = 4 << 20
+	}
+	if c.CacheBytes == 0 {
+		c.CacheBytes = 64 << 20
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Telemetry == nil {
+		c.Telemetry = telemetry.Discard()
+	}
+	if c.Transport == nil {
+		c.Transport = &kafka.Transport{ClientID: "tidemark"}
+	}
+}
+
+func (c *Config) wall() schemas.EventTime { return schemas.EventTime(c.Now().UnixMilli()) }

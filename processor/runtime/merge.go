@@ -1,0 +1,109 @@
+package runtime
+
+import (
+	"math"
+
+	"tidemark/processor/core"
+	"tidemark/schemas"
+)
+
+// queue holds the decoded records of one input that are not taken yet.
+type queue struct {
+	recs  []core.Record
+	at    int
+	next  schemas.Offset // where the next chunk begins
+	end   schemas.Offset // the end that is known: from a response, or asked for
+	taken schemas.EventTime
+	held  bool // its fetching is paused
+}
+
+func (q *queue) empty() bool  { return q.at == len(q.recs) }
+func (q *queue) waiting() int { return len(q.recs) - q.at }
+
+// atEnd says that everything up to the known end was taken.
+func (q *queue) atEnd() bool { return q.empty() && q.next >= q.end }
+
+func (q *queue) add(c *chunk) {
+	if q.empty() {
+		q.recs, q.at = c.recs, 0
+	} else {
+		q.recs = append(q.recs[q.at:len(q.recs):len(q.recs)], c.recs...)
+		q.at = 0
+	}
+	q.next = c.next
+	q.end = max(q.end, c.end)
+}
+
+// mergeKey is the event time by which inputs are merged. What has none comes as
+// soon as it stands first.
+func mergeKey(r *core.Record) schemas.EventTime {
+	if r.Event == nil {
+		return math.MinInt64
+	}
+	return r.Event.OccurredAt
+}
+
+// queues are the inputs of one task.
+type queues [schemas.Inputs]queue
+
+// merge appends up to limit records to dst in the order in which they are to
+// be taken, and leaves them in their queues. It stops where an input that must
+// be waited for has run dry.
+func (q *queues) merge(dst []core.Record, limit int) []core.Record {
+	var at [schemas.Inputs]int
+	for i := range q {
+		at[i] = q[i].at
+	}
+	for len(dst) < limit {
+		best, key := -1, schemas.EventTime(0)
+		for i := range q {
+			if at[i] == len(q[i].recs) {
+				if i <= int(schemas.BehaviorEvents) && q[i].next < q[i].end {
+					return dst // its next record may be the earliest
+				}
+				continue
+			}
+			if k := mergeKey(&q[i].recs[at[i]]); best < 0 || k < key {
+				best, key = i, k
+			}
+		}
+		if best < 0 {
+			return dst
+		}
+		dst = append(dst, q[best].recs[at[best]])
+		at[best]++
+	}
+	return dst
+}
+
+// took removes records that were taken from their queues.
+func (q *queues) took(recs []core.Record) {
+	for i := range recs {
+		k := &q[recs[i].Input]
+		k.at++
+		if e := recs[i].Event; e != nil {
+			k.taken = max(k.taken, e.OccurredAt)
+		}
+	}
+}
+
+// mergeGroup is merge over exactly counts records of each input, as a journal item tells.
+func (q *queues) mergeGroup(dst []core.Record, counts [schemas.Inputs]int64) []core.Record {
+	var at [schemas.Inputs]int
+	for {
+		best, key := -1, schemas.EventTime(0)
+		for i := range q {
+			if int64(at[i]) == counts[i] {
+				continue
+			}
+			if k := mergeKey(&q[i].recs[q[i].at+at[i]]); best < 0 || k < key {
+				best, key = i, k
+			}
+		}
+		if best < 0 {
+			return dst
+		}
+		dst = append(dst, q[best].recs[q[best].at+at[best]])
+		at[best]++
+	}
+}

@@ -1,0 +1,511 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"tidemark/playbook"
+	"tidemark/processor/core"
+	"tidemark/processor/source"
+	"tidemark/schemas"
+	"tidemark/sinks"
+	"tidemark/state"
+	"tidemark/telemetry"
+)
+
+// life is one life of a task: from the initialisation of its transactional ids
+// to the first outcome that is not a definite success.
+type life struct {
+	cfg     *Config
+	task    int32
+	ids     *schemaIDs
+	readers *readers
+	store   *state.Store
+	prod    *sinks.Producer
+	fetch   *source.Fetcher
+	client  *source.Client
+	core    *core.Core
+	q       queues
+	batch   []core.Record
+
+	chunks  chan chunk
+	failed  chan error
+	commits chan *core.Ready
+	results chan result
+	probes  chan probe
+
+	inflight  bool
+	readyAt   time.Time
+	lastBeat  time.Time
+	lastFlush time.Time
+	probe     probe // the last one; its zero value: none yet
+	ticked    schemas.EventTime
+	finished  bool
+	told      bool // a commit has said so
+	caughtUp  bool
+	counts    [schemas.Inputs]int
+	sent      [schemas.Inputs]int
+	stop      func() // ends the reader
+	ranBefore func(ctx context.Context, task int32) (string, error)
+	journal   schemas.Offset // a lower bound of where the journal goes on
+	status    string
+	committed func(task int32, in [schemas.Inputs]schemas.Offset)
+}
+
+// probe is what the ends of the inputs were, asked for after wall was read.
+type probe struct {
+	wall schemas.EventTime
+	ends [2]schemas.Offset // of orders and behaviors
+	ok   bool
+}
+
+type result struct {
+	ready *core.Ready
+	err   error
+	took  time.Duration
+}
+
+// run is one life. It returns nil only when ctx ended.
+func (l *life) run(ctx context.Context) (err error) {
+	l.set(telemetry.Restoring, "taking the transactional ids over")
+	if err := l.prod.Init(ctx); err != nil {
+		return fmt.Errorf("init: %w", err)
+	}
+	defer func() {
+		if l.stop != nil {
+			l.stop()
+		}
+		if l.fetch != nil {
+			l.fetch.Close()
+		}
+		if l.client != nil {
+			l.client.Close()
+		}
+	}()
+	l.set(telemetry.Restoring, "reading the journal")
+	if err := l.restore(ctx); err != nil {
+		return err
+	}
+	l.core.SetEpoch(int32(l.prod.Epoch()))
+
+	inner, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go l.commit(inner, done)
+	probed := make(chan struct{})
+	go l.prober(inner, probed)
+	defer func() {
+		cancel()
+		close(l.commits)
+		<-done
+		<-probed
+	}()
+	l.set(telemetry.Running, "")
+	return l.loop(ctx)
+}
+
+func (l *life) set(state telemetry.State, detail string) {
+	key := fmt.Sprint(state, detail)
+	if key == l.status {
+		return
+	}
+	l.status = key
+	l.cfg.Telemetry.Tasks.Set(l.task, telemetry.TaskStatus{State: state, Detail: detail, Since: l.cfg.Now()})
+	if l.cfg.OnState != nil {
+		l.cfg.OnState(l.task, fmt.Sprint(state), detail)
+	}
+}
+
+// reader fetches and decodes until ctx ends.
+func (l *life) reader(ctx context.Context, limit int) {
+	d := &decoder{cfg: l.cfg, readers: l.readers, task: l.task, limit: limit, waits: func(why string) {
+		if why != "" {
+			l.cfg.Log.Warn("waiting", "task", l.task, "for", why)
+		}
+	}}
+	names := map[string]schemas.Input{}
+	for i := range schemas.Inputs {
+		names[l.cfg.Topics.input(i)] = i
+	}
+	for {
+		got, err := l.fetch.Poll(ctx)
+		if err != nil {
+			if ctx.Err() != nil {
+				return
+			}
+			select {
+			case l.failed <- err:
+			case <-ctx.Done():
+			}
+			return
+		}
+		for i := range got {
+			c, err := d.decode(ctx, names[got[i].Topic], &got[i])
+			if err != nil {
+				return // ctx ended
+			}
+			select {
+			case l.chunks <- c:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+// prober asks for the ends of the inputs again and again. The wall is read
+// before the ends are asked for: what is committed later can't have been due.
+func (l *life) prober(ctx context.Context, done chan struct{}) {
+	defer close(done)
+	parts := []source.TopicPartition{{Topic: l.cfg.Topics.Orders, Partition: l.task}, {Topic: l.cfg.Topics.Behaviors, Partition: l.task}}
+	t := time.NewTicker(l.cfg.ProbeEvery)
+	defer t.Stop()
+	for {
+		p := probe{wall: l.cfg.wall()}
+		ends, err := l.client.EndOffsets(ctx, parts, true)
+		if err == nil {
+			p.ok = true
+			for i := range p.ends {
+				p.ends[i] = schemas.Offset(ends[parts[i]])
+			}
+			select {
+			case l.probes <- p:
+			case <-ctx.Done():
+				return
+			}
+		} else if ctx.Err() == nil {
+			l.cfg.Log.Warn("asking for the ends of the inputs failed", "task", l.task, "err", err)
+		}
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// loop owns the core.
+func (l *life) loop(ctx context.Context) error {
+	beat := time.NewTicker(min(l.cfg.IdleDelay, time.Second) / 4)
+	defer beat.Stop()
+	for {
+		if err := l.work(ctx); err != nil {
+			return err
+		}
+		select {
+		case c := <-l.chunks:
+			l.accept(&c)
+		case p := <-l.probes:
+			l.probe = p
+			for i := range p.ends {
+				l.q[i].end = max(l.q[i].end, p.ends[i])
+			}
+		case r := <-l.results:
+			if err := l.landed(r); err != nil {
+				return err
+			}
+		case err := <-l.failed:
+			return fmt.Errorf("fetch: %w", err)
+		case <-beat.C:
+		case <-ctx.Done():
+			return l.last()
+		}
+		for more := true; more; { // everything that came meanwhile
+			select {
+			case c := <-l.chunks:
+				l.accept(&c)
+			default:
+				more = false
+			}
+		}
+	}
+}
+
+func (l *life) accept(c *chunk) {
+	q := &l.q[c.input]
+	q.add(c)
+	if !q.held && q.waiting() > l.cfg.QueueRecords {
+		q.held = true
+		l.fetch.Pause(l.cfg.Topics.input(c.input), l.partitionOf(c.input))
+	}
+	l.cfg.Telemetry.Metrics.InputLag(l.task, c.input, int64(max(c.end-c.next, 0))+int64(q.waiting()))
+}
+
+func (l *life) partitionOf(in schemas.Input) int32 {
+	if in == schemas.ControlInput {
+		return 0
+	}
+	return l.task
+}
+
+// takeAtOnce is how many records are handed to the core at a time.
+const takeAtOnce = 8192
+
+// work takes what is there, ticks, and commits what is due.
+func (l *life) work(ctx context.Context) error {
+	for ctx.Err() == nil {
+		l.batch = l.q.merge(l.batch[:0], takeAtOnce)
+		if len(l.batch) == 0 {
+			break
+		}
+		n, err := l.core.Take(l.batch, l.cfg.wall())
+		l.q.took(l.batch[:n])
+		if err != nil {
+			return err
+		}
+		for i := range l.batch[:n] {
+			l.counts[l.batch[i].Input]++
+		}
+		l.release()
+		if n < len(l.batch) {
+			if why := l.core.Blocked(); why != "" {
+				l.set(telemetry.Waiting, why)
+				break
+			}
+			if err := l.flush(true); err != nil {
+				return err
+			}
+			continue
+		}
+		if taken, _ := l.core.Pending(); taken >= l.cfg.MaxEvents {
+			if err := l.flush(true); err != nil {
+				return err
+			}
+		}
+		if err := l.behind(); err != nil {
+			return err
+		}
+		if err := l.poll(); err != nil {
+			return err
+		}
+	}
+	if l.core.Blocked() == "" {
+		l.set(telemetry.Running, "")
+	}
+	if err := l.tick(); err != nil {
+		return err
+	}
+	return l.flush(false)
+}
+
+// poll sees to a commit that landed, without waiting.
+func (l *life) poll() error {
+	if _, publish := l.core.Pending(); publish > 0 && !l.inflight {
+		return l.flush(false)
+	}
+	select {
+	case r := <-l.results:
+		return l.landed(r)
+	default:
+		return nil
+	}
+}
+
+func (l *life) release() {
+	for i := range l.q {
+		if q := &l.q[i]; q.held && q.waiting() < l.cfg.QueueRecords/2 {
+			q.held = false
+			l.fetch.Resume(l.cfg.Topics.input(schemas.Input(i)), l.partitionOf(schemas.Input(i)))
+		}
+	}
+}
+
+// behind moves the clock while the task works through a backlog: to the
+// smallest of the largest event times of the inputs not yet read to their end,
+// less the allowed disorder. An input at its end puts no bound.
+func (l *life) behind() error {
+	pb := l.core.Playbook()
+	if pb == nil || pb.Clock != playbook.Live || !l.probe.ok {
+		return nil
+	}
+	bound, any := schemas.EventTime(0), false
+	for i := range l.probe.ends {
+		q := &l.q[i]
+		if q.at < len(q.recs) || q.next < l.probe.ends[i] {
+			if !any || q.taken < bound {
+				bound, any = q.taken, true
+			}
+		}
+	}
+	if !any {
+		return nil
+	}
+	to := min(bound-pb.Disorder, l.cfg.wall()-pb.PublishDelay)
+	if to <= l.core.Clock() {
+		return nil
+	}
+	return l.advance(to)
+}
+
+// tick moves the clock once everything that was there at a wall time is taken.
+func (l *life) tick() error {
+	pb := l.core.Playbook()
+	if pb == nil || !l.probe.ok {
+		return nil
+	}
+	for i := range l.probe.ends {
+		q := &l.q[i]
+		if got := q.next; got < l.probe.ends[i] || !q.empty() && q.recs[q.at].Offset < l.probe.ends[i] {
+			return nil
+		}
+	}
+	if l.core.Sweeping() && pb.Clock == playbook.Live {
+		if _, err := l.core.Sweep(4096, l.cfg.wall()); err != nil {
+			return err
+		}
+	}
+	if pb.Clock == playbook.Live {
+		to := l.probe.wall - pb.PublishDelay
+		if to <= l.core.Clock() || l.probe.wall == l.ticked {
+			return nil
+		}
+		if err := l.advance(to); err != nil {
+			return err
+		}
+		if l.core.Clock() >= to {
+			l.ticked = l.probe.wall
+		}
+		return nil
+	}
+	// A history: all of it is here. Its end is the closing tick.
+	until := l.cfg.Until
+	for i := range l.probe.ends {
+		until = max(until, l.q[i].taken)
+	}
+	if l.finished && until <= l.core.Clock() {
+		return nil
+	}
+	if err := l.advance(max(until, l.core.Clock())); err != nil {
+		return err
+	}
+	if l.core.Blocked() == "" && l.core.Clock() >= until {
+		l.finished = true
+	}
+	return nil
+}
+
+// advance ticks, committing whenever the budget is spent.
+func (l *life) advance(to schemas.EventTime) error {
+	for {
+		done, err := l.core.Tick(to, l.cfg.wall())
+		if err != nil {
+			return err
+		}
+		if done {
+			return nil
+		}
+		if why := l.core.Blocked(); why != "" {
+			l.set(telemetry.Waiting, why)
+			return nil
+		}
+		if err := l.flush(true); err != nil {
+			return err
+		}
+	}
+}
+
+// flush hands the core's decisions to the committer. With must it waits for the
+// one under way; without, it leaves what is not due.
+func (l *life) flush(must bool) error {
+	taken, publish := l.core.Pending()
+	now := time.Now()
+	if !must {
+		due := publish > 0 ||
+			taken > 0 && now.Sub(l.lastFlush) >= l.cfg.IdleDelay ||
+			now.Sub(l.lastFlush) >= l.cfg.BeatDelay ||
+			l.finished && !l.told
+		if !due || l.inflight {
+			return nil
+		}
+	}
+	for l.inflight {
+		if err := l.landed(<-l.results); err != nil {
+			return err
+		}
+	}
+	rd := l.core.Ready()
+	if rd == nil {
+		return nil
+	}
+	l.told = l.finished
+	rd.Position.JournalNext = l.journal + 2 // the record and the marker of its transaction
+	l.inflight, l.lastFlush = true, now
+	l.sent = l.counts
+	l.counts = [schemas.Inputs]int{}
+	l.caughtUp = l.atEnd()
+	l.commits <- rd
+	return nil
+}
+
+func (l *life) atEnd() bool {
+	return l.probe.ok && l.q[0].atEnd() && l.q[1].atEnd()
+}
+
+// landed sees to the outcome of a commit.
+func (l *life) landed(r result) error {
+	l.inflight = false
+	if r.err != nil {
+		return r.err
+	}
+	rd := r.ready
+	l.core.Applied(rd.Sequence)
+	l.journal += 2
+	l.core.SetJournalNext(l.journal)
+	m := l.cfg.Telemetry.Metrics
+	byTopic, kinds := map[schemas.Topic]int{}, map[Kind]int{}
+	for i := range rd.Out {
+		o := &rd.Out[i]
+		byTopic[o.Topic]++
+		if l.cfg.OnCommit != nil {
+			kinds[Kind{o.Topic, kindOf(o.Record), o.Status}]++
+		}
+		if o.Status != "" {
+			m.Triggers(o.Topic, o.Status, 1)
+		}
+		if s, ok := o.Record.(*schemas.SuppressedTrigger); ok {
+			m.Suppressed(s.Reason, 1)
+		}
+	}
+	for _, d := range rd.Stats.Dead {
+		m.DeadLetters(d.Reason, int(d.N))
+	}
+	for i, n := range l.sent {
+		if n > 0 {
+			m.Batch(l.task, schemas.Input(i), n)
+		}
+	}
+	if rd.Stats.Timers > 0 {
+		m.TimersFired(l.task, int(rd.Stats.Timers), time.Duration(rd.Stats.TimerLate)*time.Millisecond)
+	}
+	m.Clock(l.task, rd.Position.Clock)
+	if l.committed != nil {
+		l.committed(l.task, rd.Position.Inputs)
+	}
+	if l.cfg.OnCommit != nil {
+		l.cfg.OnCommit(l.task, Commit{Sequence: rd.Sequence, Events: rd.Stats.Events, Taken: rd.Taken, Triggers: byTopic, Kinds: kinds,
+			Clock: rd.Position.Clock, CaughtUp: l.caughtUp, Finished: l.told, Took: r.took, Customers: rd.Customers})
+	}
+	return nil
+}
+
+// last ends a life calmly: what is under way is waited for, and what was
+// decided is committed, so that the next owner need not do it again.
+func (l *life) last() error {
+	for l.inflight {
+		if err := l.landed(<-l.results); err != nil {
+			return nil // the next owner settles it
+		}
+	}
+	if rd := l.core.Ready(); rd != nil {
+		rd.Position.JournalNext = l.journal + 2
+		l.inflight = true
+		l.commits <- rd
+		if r := <-l.results; r.err == nil {
+			_ = l.landed(r)
+		}
+	}
+	return nil
+}
+
+var errLost = errors.New("runtime: the task is no longer ours")
