@@ -71,6 +71,8 @@ func isBroker(s string) (string, string) {
 	}
 	host, port, err := net.SplitHostPort(s)
 	switch {
+	case strings.Contains(s, "@"):
+		return "holds a user or a password, which would be logged", "move them to kafka.sasl.username and kafka.sasl.password"
 	case err != nil && !strings.Contains(s, ":"):
 		return "has no port", fmt.Sprintf("write %s, or the port of your listener", quote(s+":9092"))
 	case err != nil:

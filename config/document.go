@@ -36,7 +36,7 @@ func parse(text []byte) (root ast.Node, problem *Problem) {
 			root, problem = one(0, 0, "not YAML that can be read", "compare the file with tidemark.example.yaml")
 		}
 	}()
-	tokens := lexer.Tokenize(string(text))
+	tokens := joinColons(lexer.Tokenize(string(text)))
 	if t := tooDeep(tokens); t != nil {
 		return one(t.Position.Line, max(t.Position.Column, 1), "nested or indented too deeply", "use keys of the configuration alone; none stands deeper than three")
 	}
@@ -76,6 +76,51 @@ func badRune(text []byte) int {
 		i += size
 	}
 	return -1
+}
+
+// joinColons puts host:port together again where it stands in a list within
+// braces, {brokers: [localhost:9092]}: there the lexer takes every colon for
+// that of a key (goccy/go-yaml issue 832), while YAML wants a space behind it.
+func joinColons(tokens token.Tokens) token.Tokens {
+	var out token.Tokens
+	var inside []token.Type // the brackets and braces that are open
+	for i := 0; i < len(tokens); i++ {
+		t := tokens[i]
+		switch t.Type {
+		case token.MappingStartType, token.SequenceStartType:
+			inside = append(inside, t.Type)
+		case token.MappingEndType, token.SequenceEndType:
+			inside = inside[:max(len(inside)-1, 0)]
+		case token.MappingValueType:
+			if len(inside) == 0 || inside[len(inside)-1] != token.SequenceStartType || len(out) == 0 || i+1 == len(tokens) {
+				break
+			}
+			before, after := out[len(out)-1], tokens[i+1]
+			if isWord(before) && isWord(after) && touches(before, t) && touches(t, after) {
+				word := before.Value + ":" + after.Value
+				out[len(out)-1] = token.String(word, word, before.Position)
+				i++
+				continue
+			}
+		}
+		out = append(out, t)
+	}
+	for i, t := range out {
+		t.Prev, t.Next = nil, nil
+		if i > 0 {
+			t.Prev, out[i-1].Next = out[i-1], t
+		}
+	}
+	return out
+}
+
+func isWord(t *token.Token) bool {
+	return t.Indicator == token.NotIndicator && t.CharacterType == token.CharacterTypeMiscellaneous &&
+		strings.TrimSpace(t.Origin) == t.Value && !strings.Contains(t.Value, "\n")
+}
+
+func touches(a, b *token.Token) bool {
+	return a.Position.Line == b.Position.Line && a.Position.Column+utf8.RuneCountInString(a.Value) == b.Position.Column
 }
 
 func tooDeep(tokens token.Tokens) *token.Token {

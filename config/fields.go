@@ -93,9 +93,9 @@ func (c *Config) fields() []field {
 			about: "Stands before the names of all out topics."},
 		number("kafka.replication_factor", &k.ReplicationFactor, -1, 100, "Of topics that Tidemark creates; -1: the broker's own default. Production: 3."),
 		number("kafka.min_insync_replicas", &k.MinInsyncReplicas, 1, 100, "Of topics that Tidemark creates. Production: 2."),
-		flag("kafka.create_topics", &k.CreateTopics, "Create missing topics at the start. Production: false where others make them; they are checked in any case."),
+		boolean("kafka.create_topics", &k.CreateTopics, "Create missing topics at the start. Production: false where others make them; they are checked in any case."),
 		choice("kafka.partitioner", &k.Partitioner, "How producers choose partitions; librdkafka needs partitioner=murmur2_random to agree.", "murmur2"),
-		flag("kafka.tls.enabled", &k.TLS.Enabled, "Speak TLS to the brokers. Production: true."),
+		boolean("kafka.tls.enabled", &k.TLS.Enabled, "Speak TLS to the brokers. Production: true."),
 	}
 	list = append(list, tlsFields("kafka.tls.", &k.TLS.TLS)...)
 	list = append(list,
@@ -119,7 +119,7 @@ func (c *Config) fields() []field {
 			about: "With password for basic authentication; or bearer_token."},
 		field{path: "schema_registry.password", value: &r.Password, kind: secretKind},
 		field{path: "schema_registry.bearer_token", value: &r.BearerToken, kind: secretKind},
-		flag("schema_registry.auto_register", &r.AutoRegister, "Register Tidemark's own schemas. Production: false where a pipeline does that."),
+		boolean("schema_registry.auto_register", &r.AutoRegister, "Register Tidemark's own schemas. Production: false where a pipeline does that."),
 	)
 	list = append(list, tlsFields("schema_registry.tls.", &r.TLS)...)
 	return append(list,
@@ -133,7 +133,7 @@ func (c *Config) fields() []field {
 		size("commit.max_bytes", &c.Commit.MaxBytes, 64<<10, 256<<20, "Bytes of triggers in one transaction."),
 		field{path: "http.listen", value: &c.HTTP.Listen, check: isListen, form: "host:port or off", pattern: `^(off|\S*:[0-9]{1,5})$`,
 			about: "host:port, or off. Production: :9464 with allow_remote, behind a firewall or a proxy that authenticates."},
-		flag("http.allow_remote", &c.HTTP.AllowRemote, "Must be true for an address that is not loopback."),
+		boolean("http.allow_remote", &c.HTTP.AllowRemote, "Must be true for an address that is not loopback."),
 		choice("log.level", &c.Log.Level, "", "debug", "info", "warn", "error"),
 		choice("log.format", &c.Log.Format, "Production: json.", "text", "json"),
 		field{path: "history.fire_from", value: &c.History.FireFrom, kind: fireFromKind,
@@ -151,11 +151,11 @@ func tlsFields(at string, t *TLS) []field {
 		{path: at + "cert_file", value: &t.CertFile, form: pathForm, about: "The client's own certificate, PEM, for mTLS; with key_file."},
 		{path: at + "key_file", value: &t.KeyFile, form: pathForm, about: "Readable by Tidemark's user alone."},
 		{path: at + "server_name", value: &t.ServerName, form: hostForm, about: "What the server's certificate must be for. Empty: the host that was dialled."},
-		flag(at+"insecure_skip_verify", &t.InsecureSkipVerify, "Accept any certificate. Production: never."),
+		boolean(at+"insecure_skip_verify", &t.InsecureSkipVerify, "Accept any certificate. Production: never."),
 	}
 }
 
-func flag(path string, value *bool, about string) field {
+func boolean(path string, value *bool, about string) field {
 	return field{path: path, value: value, kind: flagKind, about: about}
 }
 

@@ -100,7 +100,7 @@ func (l *loader) add(path string, p Problem) {
 // fault tells of a value at a place; what it shows of a secret is nothing.
 func (l *loader) fault(f *field, at place, value string, w fault) {
 	p := Problem{Field: f.path, Problem: w.problem, Allowed: w.allowed, Cure: w.cure}
-	if f.kind != secretKind {
+	if f.kind != secretKind && value != "" {
 		p.Value = quote(value)
 	}
 	if w.item >= 0 {

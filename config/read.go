@@ -190,7 +190,7 @@ func (f *field) readList(items []string) (faults []fault) {
 	seen := map[string]bool{}
 	for i, s := range items {
 		problem, cure := "is empty", "leave the entry out"
-		if s != "" {
+		if strings.TrimSpace(s) != "" {
 			problem, cure = f.check(s)
 		}
 		if problem == "" && seen[s] {

@@ -18,6 +18,7 @@ import (
 
 type cli struct {
 	Demo    demoCmd    `cmd:"" help:"Run everything on real data: embedded broker, registry, processor."`
+	Run     runCmd     `cmd:"" help:"Process events from a Kafka cluster."`
 	Replay  replayCmd  `cmd:"" help:"Files in, triggers out as JSON Lines; needs no Kafka."`
 	Version versionCmd `cmd:"" help:"Print version, engine and formats."`
 }

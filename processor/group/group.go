@@ -37,7 +37,7 @@ func Run(ctx context.Context, cfg Config, on func(Assignment)) error {
 	for ctx.Err() == nil {
 		g, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
 			ID: cfg.Group, Brokers: cfg.Brokers, Dialer: cfg.Dialer, Topics: cfg.Topics,
-			GroupBalancers:    []kafka.GroupBalancer{&sticky{topics: cfg.Topics, owned: cfg.Owned}},
+			GroupBalancers:    []kafka.GroupBalancer{&sticky{owned: cfg.Owned}},
 			HeartbeatInterval: cfg.Heartbeat, SessionTimeout: cfg.Session, RebalanceTimeout: cfg.Rebalance,
 			JoinGroupBackoff: cfg.JoinBackoff, StartOffset: kafka.FirstOffset, Logger: quiet, ErrorLogger: quiet,
 		})

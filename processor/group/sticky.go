@@ -13,8 +13,7 @@ const protocol = "tidemark-sticky"
 // sticky assigns partition numbers, each with all topics that have it, evenly
 // and with as few moves as that allows.
 type sticky struct {
-	topics []string
-	owned  func() []int32
+	owned func() []int32
 }
 
 type userData struct {

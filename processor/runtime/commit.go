@@ -50,13 +50,13 @@ func (l *life) commit(ctx context.Context, done chan struct{}) {
 	// its own time-out bounds it.
 	ctx = context.WithoutCancel(ctx)
 	broken := false
-	for rd := range l.commits {
-		r := result{ready: rd}
+	for j := range l.commits {
+		r := result{ready: j.ready}
 		if broken {
 			r.err = sinks.ErrNotReady
 		} else {
 			begin := time.Now()
-			r.err = l.one(ctx, rd)
+			r.err = l.one(ctx, j)
 			r.took = time.Since(begin)
 			broken = r.err != nil
 		}
@@ -64,9 +64,15 @@ func (l *life) commit(ctx context.Context, done chan struct{}) {
 	}
 }
 
-func (l *life) one(ctx context.Context, rd *core.Ready) error {
+func (l *life) one(ctx context.Context, j job) error {
 	begin := time.Now()
+	rd := j.ready
 	tctx, span := l.cfg.Telemetry.Tracer.StartBatch(ctx, l.task, rd.Taken)
+	for _, t := range j.traces {
+		if sc, ok := telemetry.ParseTraceparent(t); ok {
+			span.Event(sc)
+		}
+	}
 	out := l.records(rd, span)
 	step := time.Since(begin)
 	ctx, cancel := context.WithTimeout(tctx, l.cfg.TransactionTimeout)

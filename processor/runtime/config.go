@@ -66,7 +66,7 @@ type Config struct {
 	TransactionTimeout time.Duration // default 10 s
 	FetchMaxWait       time.Duration // default 250 ms
 	PartitionMaxBytes  int32         // default 4 MiB
-	QueueRecords       int           // decoded records that may wait per input; default 100,000
+	QueueRecords       int           // decoded records that may wait per input; default 20,000
 	IdleDelay          time.Duration // commit at least so often while records are taken; default 1 s
 	BeatDelay          time.Duration // and so often when only the clock moves; default 10 s
 	ProbeEvery         time.Duration // how often the ends of the inputs are asked for; default 100 ms
@@ -142,7 +142,7 @@ func (c *Config) defaults() {
 	def(&c.IdleDelay, time.Second)
 	def(&c.BeatDelay, 10*time.Second)
 	def(&c.ProbeEvery, 100*time.Millisecond)
-	num(&c.QueueRecords, 100_000)
+	num(&c.QueueRecords, 20_000)
 	num(&c.MaxEvents, 50_000)
 	num(&c.MaxTriggers, 20_000)
 	num(&c.MaxBytes, 8<<20)

@@ -192,7 +192,7 @@ func (m *Manager) runTask(ctx context.Context, task int32) {
 	for ctx.Err() == nil {
 		began := time.Now()
 		l := &life{cfg: &m.cfg, task: task, ids: m.ids, readers: m.readers, store: store, prod: prod,
-			chunks: make(chan chunk, 4), failed: make(chan error, 1), commits: make(chan *core.Ready, 1),
+			chunks: make(chan chunk, 4), failed: make(chan error, 1), commits: make(chan job, 1),
 			results: make(chan result, 1), probes: make(chan probe), committed: m.note, ranBefore: m.ranBefore}
 		err := l.run(ctx)
 		if ctx.Err() != nil {

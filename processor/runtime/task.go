@@ -32,7 +32,7 @@ type life struct {
 
 	chunks  chan chunk
 	failed  chan error
-	commits chan *core.Ready
+	commits chan job
 	results chan result
 	probes  chan probe
 
@@ -46,6 +46,7 @@ type life struct {
 	told      bool // a commit has said so
 	caughtUp  bool
 	counts    [schemas.Inputs]int
+	traces    [][]byte
 	sent      [schemas.Inputs]int
 	stop      func() // ends the reader
 	ranBefore func(ctx context.Context, task int32) (string, error)
@@ -60,6 +61,15 @@ type probe struct {
 	ends [2]schemas.Offset // of orders and behaviors
 	ok   bool
 }
+
+// job is a Ready on its way, with the traces of some of the records in it.
+type job struct {
+	ready  *core.Ready
+	traces [][]byte
+}
+
+// linked bounds the traces that a batch's span links to.
+const linked = 32
 
 type result struct {
 	ready *core.Ready
@@ -256,6 +266,9 @@ func (l *life) work(ctx context.Context) error {
 		}
 		for i := range l.batch[:n] {
 			l.counts[l.batch[i].Input]++
+			if t := l.batch[i].Trace; t != nil && len(l.traces) < linked {
+				l.traces = append(l.traces, t)
+			}
 		}
 		l.release()
 		if n < len(l.batch) {
@@ -331,7 +344,8 @@ func (l *life) behind() error {
 	if !any {
 		return nil
 	}
-	to := min(bound-pb.Disorder, l.cfg.wall()-pb.PublishDelay)
+	// A date in the future, however wrong, moves no clock past the wall less the disorder.
+	to := min(bound, l.cfg.wall()) - pb.Disorder
 	if to <= l.core.Clock() {
 		return nil
 	}
@@ -426,6 +440,10 @@ func (l *life) flush(must bool) error {
 	}
 	rd := l.core.Ready()
 	if rd == nil {
+		if l.finished && !l.told && l.cfg.OnCommit != nil { // nothing was left to do
+			l.cfg.OnCommit(l.task, Commit{Sequence: l.core.Position().Sequence, Clock: l.core.Clock(), CaughtUp: l.atEnd(), Finished: true})
+		}
+		l.told = l.finished
 		return nil
 	}
 	l.told = l.finished
@@ -434,7 +452,8 @@ func (l *life) flush(must bool) error {
 	l.sent = l.counts
 	l.counts = [schemas.Inputs]int{}
 	l.caughtUp = l.atEnd()
-	l.commits <- rd
+	l.commits <- job{rd, l.traces}
+	l.traces = nil
 	return nil
 }
 
@@ -500,7 +519,7 @@ func (l *life) last() error {
 	if rd := l.core.Ready(); rd != nil {
 		rd.Position.JournalNext = l.journal + 2
 		l.inflight = true
-		l.commits <- rd
+		l.commits <- job{rd, l.traces}
 		if r := <-l.results; r.err == nil {
 			_ = l.landed(r)
 		}

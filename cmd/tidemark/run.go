@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	kafka "github.com/segmentio/kafka-go"
+
+	"tidemark/config"
+	"tidemark/config/kafkaconn"
+	"tidemark/playbook"
+	"tidemark/processor/group"
+	"tidemark/processor/runtime"
+	"tidemark/schemas"
+	"tidemark/schemas/registry"
+	"tidemark/state"
+	"tidemark/telemetry"
+)
+
+type runCmd struct {
+	Config     string `required:"" help:"The configuration; every value can be given by environment too."`
+	Standalone bool   `help:"Own all tasks without asking the group; for a single process."`
+	Partitions int32  `help:"Partitions of input topics that do not exist yet and may be created." default:"6"`
+}
+
+func (r *runCmd) Run(ctx context.Context) error {
+	c, err := config.Load(r.Config, os.Environ(), "playbook")
+	if err != nil {
+		return usageError{err}
+	}
+	pb, err := playbook.Load(c.Playbook)
+	if err != nil {
+		return usageError{err}
+	}
+	clock := "live"
+	if pb.Clock == playbook.Input {
+		clock = "input"
+	}
+	if err := c.CheckClock(clock); err != nil {
+		return usageError{err}
+	}
+	log, err := telemetry.NewLogger(os.Stderr, c.Log.Format, c.Log.SlogLevel())
+	if err != nil {
+		return usageError{err}
+	}
+	slog.SetDefault(log)
+	transport, err := kafkaconn.Transport(c)
+	if err != nil {
+		return err
+	}
+	dialer, err := kafkaconn.Dialer(c)
+	if err != nil {
+		return err
+	}
+	reg, closeReg, err := openRegistry(c)
+	if err != nil {
+		return err
+	}
+	defer closeReg()
+	to := telemetry.Options{ServiceVersion: version, App: c.App, HTTPAddr: c.HTTP.Listen, AllowRemote: c.HTTP.AllowRemote, Logger: log}
+	tel := telemetry.Discard()
+	if c.HTTP.Listen != "off" {
+		if tel, err = telemetry.Start(ctx, to); err != nil {
+			return err
+		}
+		defer func() {
+			sctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			defer cancel()
+			_ = tel.Shutdown(sctx)
+		}()
+		log.Info("http", "metrics", "http://"+tel.Addr()+"/metrics", "ready", "http://"+tel.Addr()+"/readyz")
+	}
+
+	topics := runtime.TopicsOf(c.App, c.Kafka.OutPrefix)
+	topics.Orders, topics.Behaviors = c.Kafka.Topics.Orders, c.Kafka.Topics.Behaviors
+	cache := state.Shared(c.Store.Cache)
+	defer cache.Unref()
+	rc := runtime.Config{
+		App: c.App, Instance: c.Instance, DataDir: c.DataDir, Brokers: c.Kafka.Brokers, Transport: transport, Topics: topics,
+		Group: c.Kafka.Group, Registry: reg, Telemetry: tel, Log: log,
+		TransactionTimeout: c.Kafka.TransactionTimeout, FetchMaxWait: c.Kafka.Fetch.MaxWait, PartitionMaxBytes: int32(c.Kafka.Fetch.PartitionMaxBytes),
+		IdleDelay: c.Commit.IdleDelay, MaxEvents: c.Commit.MaxEvents, MaxTriggers: c.Commit.MaxTriggers, MaxBytes: int(c.Commit.MaxBytes),
+		BlockCache: cache, MemTable: uint64(c.Store.Memtable),
+	}
+	if !c.History.Until.IsZero() {
+		rc.Until = schemas.EventTime(c.History.Until.UnixMilli())
+	}
+	po := runtime.PrepareOptions{Create: c.Kafka.CreateTopics, Partitions: r.Partitions, ReplicationFactor: c.Kafka.ReplicationFactor,
+		MinInsync: c.Kafka.MinInsyncReplicas, Playbook: pb, By: c.Instance, FireFrom: fireFrom(c, pb)}
+	prep, err := prepare(ctx, rc, po, log)
+	if err != nil {
+		return err
+	}
+	rc.Tasks = prep.Tasks
+	rc.CacheBytes = max(c.Store.CustomerCache/int64(prep.Tasks), 1<<20)
+	if prep.First {
+		log.Info("the very first start of this app", "fire_from", instant(prep.Genesis.FireFrom), "tasks", prep.Tasks, "playbook", prep.Playbook,
+			"meaning", "what became true before fire_from goes to suppressed-triggers with reason history; nobody is mailed for it")
+	} else {
+		log.Info("going on", "fire_from", instant(prep.Genesis.FireFrom), "tasks", prep.Tasks, "playbook", prep.Playbook)
+	}
+	m, err := runtime.NewManager(ctx, rc)
+	if err != nil {
+		return err
+	}
+	work, stop := context.WithCancel(ctx)
+	defer func() { stop(); m.Wait() }()
+	go m.CommitOffsets(work, time.Second)
+	if r.Standalone {
+		a := group.Assignment{Member: c.Instance}
+		for i := range prep.Tasks {
+			a.Tasks = append(a.Tasks, i)
+		}
+		m.Assign(work, a)
+		tel.Tasks.Process("")
+		<-ctx.Done()
+		return nil
+	}
+	tel.Tasks.Process("the consumer group's first assignment")
+	return group.Run(ctx, group.Config{
+		Brokers: c.Kafka.Brokers, Group: c.Kafka.Group, Topics: []string{topics.Orders, topics.Behaviors}, Dialer: dialer,
+		Session: c.Kafka.SessionTimeout, Heartbeat: c.Kafka.HeartbeatInterval, Rebalance: c.Kafka.RebalanceTimeout, JoinBackoff: time.Second,
+		Owned:   m.Owned,
+		OnError: func(err error) { log.Warn("group", "err", err) },
+	}, func(a group.Assignment) {
+		m.Assign(work, a)
+		tel.Tasks.Process("")
+	})
+}
+
+// prepare waits for a cluster or a registry that is not there yet; what is
+// wrong with the topics is final.
+func prepare(ctx context.Context, rc runtime.Config, po runtime.PrepareOptions, log *slog.Logger) (*runtime.Prepared, error) {
+	for wait := 200 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		p, err := runtime.Prepare(ctx, rc, po)
+		if err == nil || ctx.Err() != nil {
+			return p, err
+		}
+		var net interface{ Timeout() bool }
+		var ke kafka.Error
+		if !errors.Is(err, registry.ErrUnavailable) && !errors.As(err, &net) && !(errors.As(err, &ke) && ke.Temporary()) {
+			return nil, err
+		}
+		log.Warn("waiting for the cluster", "err", err, "again_after", wait)
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+}
+
+func instant(t schemas.EventTime) string {
+	if t == 0 {
+		return "the beginning"
+	}
+	return time.UnixMilli(int64(t)).UTC().Format(time.RFC3339)
+}
+
+// fireFrom is what the configuration says, nil for the default of the clock.
+func fireFrom(c *config.Config, pb *playbook.Playbook) *schemas.EventTime {
+	var t schemas.EventTime
+	switch c.History.FireFrom.Kind {
+	case config.FireBeginning:
+		return &t
+	case config.FireAt:
+		t = schemas.EventTime(c.History.FireFrom.At.UnixMilli())
+		return &t
+	}
+	return nil
+}
+
+// openRegistry opens the registry or the folder that stands in for one.
+func openRegistry(c *config.Config) (runtime.Registry, func(), error) {
+	s := &c.SchemaRegistry
+	if s.Folder != "" {
+		f, err := registry.OpenFolder(s.Folder)
+		return f, func() {}, err
+	}
+	rc := registry.Config{URLs: s.URLs, User: s.Username, Password: s.Password.Reveal(), Token: s.BearerToken.Reveal()}
+	if s.TLS != (config.TLS{}) {
+		t, err := s.TLS.ClientConfig()
+		if err != nil {
+			return nil, nil, fmt.Errorf("schema_registry.tls: %w", err)
+		}
+		rc.TLS = t
+	}
+	cl, err := registry.NewClient(rc)
+	if err != nil {
+		return nil, nil, err
+	}
+	return cl, cl.Close, nil
+}

@@ -1,0 +1,97 @@
+package kafkaconn
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	kafka "github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/sasl"
+	"github.com/segmentio/kafka-go/sasl/plain"
+	"github.com/segmentio/kafka-go/sasl/scram"
+
+	"tidemark/config"
+)
+
+// ErrMechanism says that config.SASL.Mechanism is none of its constants.
+var ErrMechanism = errors.New("kafkaconn: unknown SASL mechanism")
+
+// keepAlive is between probes of an idle connection: well below the minutes
+// after which firewalls forget one.
+const keepAlive = 30 * time.Second
+
+// Transport returns a Transport for c.Kafka, to be shared by all clients of the
+// process. Certificates are read now: a new one needs a new Transport. Errors
+// are a wrapped *config.FileError, ErrMechanism, or what a password breaks.
+func Transport(c *config.Config) (*kafka.Transport, error) {
+	k := &c.Kafka
+	tlsConfig, mechanism, err := protection(k)
+	if err != nil {
+		return nil, err
+	}
+	return &kafka.Transport{
+		ClientID:    k.ClientID,
+		DialTimeout: k.DialTimeout,
+		// Transport's own dialer gives up after 3 s, whatever DialTimeout says.
+		Dial: (&net.Dialer{Timeout: k.DialTimeout, KeepAlive: keepAlive}).DialContext,
+		TLS:  tlsConfig,
+		SASL: mechanism,
+	}, nil
+}
+
+// Dialer returns the same as Transport for the part of kafka-go that takes no
+// Transport: ConsumerGroup.
+func Dialer(c *config.Config) (*kafka.Dialer, error) {
+	k := &c.Kafka
+	tlsConfig, mechanism, err := protection(k)
+	if err != nil {
+		return nil, err
+	}
+	return &kafka.Dialer{
+		ClientID:      k.ClientID,
+		Timeout:       k.DialTimeout,
+		DualStack:     true,
+		KeepAlive:     keepAlive,
+		TLS:           tlsConfig,
+		SASLMechanism: mechanism,
+	}, nil
+}
+
+func protection(k *config.Kafka) (*tls.Config, sasl.Mechanism, error) {
+	m, err := mechanism(k.SASL)
+	if err != nil || !k.TLS.Enabled {
+		return nil, m, err
+	}
+	t, err := k.TLS.ClientConfig()
+	if err != nil {
+		return nil, nil, fmt.Errorf("kafkaconn: kafka.tls: %w", err)
+	}
+	return t, m, nil
+}
+
+// mechanism returns nil for none. Plain and SCRAM mechanisms are stateless, so
+// all connections share one.
+func mechanism(s config.SASL) (sasl.Mechanism, error) {
+	switch s.Mechanism {
+	case config.SASLNone:
+		return nil, nil
+	case config.SASLPlain:
+		return plain.Mechanism{Username: s.Username, Password: s.Password.Reveal()}, nil
+	case config.SASLScramSHA256:
+		return scramOf(scram.SHA256, s)
+	case config.SASLScramSHA512:
+		return scramOf(scram.SHA512, s)
+	}
+	return nil, fmt.Errorf("%w %q", ErrMechanism, s.Mechanism)
+}
+
+func scramOf(a scram.Algorithm, s config.SASL) (sasl.Mechanism, error) {
+	m, err := scram.Mechanism(a, s.Username, s.Password.Reveal())
+	if err != nil {
+		// The library's message quotes the text that SASLprep refuses.
+		return nil, fmt.Errorf("kafkaconn: kafka.sasl: %s cannot take the user name or the password: they hold a character that RFC 4013 forbids", a.Name())
+	}
+	return m, nil
+}
