@@ -10,7 +10,6 @@ import (
 	"tidemark/processor/core"
 	"tidemark/processor/source"
 	"tidemark/schemas"
-	"tidemark/state"
 	"tidemark/telemetry"
 )
 
@@ -288,19 +287,22 @@ func (l *life) more(ctx context.Context) error {
 		l.accept(&c)
 		return nil
 	case err := <-l.failed:
-		var oor *source.OffsetOutOfRangeError
-		if errors.As(err, &oor) {
-			return fmt.Errorf("%w: %w; restore a newer checkpoint, or begin anew under another app name", ErrInputLost, err)
-		}
-		return fmt.Errorf("fetch: %w", err)
+		return lost(err)
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// lost says whether a fetch failed because the records are gone.
+func lost(err error) error {
+	var oor *source.OffsetOutOfRangeError
+	if errors.As(err, &oor) {
+		return fmt.Errorf("%w: %w; restore a newer checkpoint, or begin anew under another app name", ErrInputLost, err)
+	}
+	return fmt.Errorf("fetch: %w", err)
 }
 
 // storeDir is where a task's store lies.
 func storeDir(cfg *Config, task int32) string {
 	return fmt.Sprintf("%s/%s/task-%05d", cfg.DataDir, cfg.App, task)
 }
-
-var _ = state.Position{}

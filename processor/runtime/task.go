@@ -2,7 +2,6 @@ package runtime
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -216,7 +215,7 @@ func (l *life) loop(ctx context.Context) error {
 				return err
 			}
 		case err := <-l.failed:
-			return fmt.Errorf("fetch: %w", err)
+			return lost(err)
 		case <-beat.C:
 		case <-ctx.Done():
 			return l.last()
@@ -526,5 +525,3 @@ func (l *life) last() error {
 	}
 	return nil
 }
-
-var errLost = errors.New("runtime: the task is no longer ours")
