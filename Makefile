@@ -28,3 +28,4 @@ clean:
 
 include deploy/kafka/kafka.mk
 include deploy/python/python.mk
+include bench/bench.mk

@@ -150,7 +150,8 @@ type Store struct {
 
 // Commit says when a task ends a transaction: at whichever limit comes first.
 type Commit struct {
-	// MaxDelay is how long triggers may wait for company.
+	// MaxDelay is how long triggers may wait for company; 1 ms: not at all. While a
+	// commit is under way they wait for it in any case.
 	MaxDelay time.Duration
 	// IdleDelay is the same for events that triggered nothing.
 	IdleDelay time.Duration
@@ -226,7 +227,7 @@ func Default() *Config {
 		},
 		SchemaRegistry: SchemaRegistry{AutoRegister: true},
 		Store:          Store{Cache: 64 << 20, Memtable: 16 << 20, CustomerCache: 64 << 20},
-		Commit: Commit{MaxDelay: 50 * time.Millisecond, IdleDelay: time.Second,
+		Commit: Commit{MaxDelay: time.Millisecond, IdleDelay: time.Second,
 			MaxEvents: 50_000, MaxTriggers: 20_000, MaxBytes: 8 << 20},
 		HTTP:    HTTP{Listen: "127.0.0.1:9464"},
 		Log:     Log{Level: "info", Format: "text"},

@@ -126,7 +126,7 @@ func (c *Config) fields() []field {
 		size("store.cache", &c.Store.Cache, 1<<20, 1<<40, "Blocks read from disk. Production: as much as can be spared, 1GiB and up."),
 		size("store.memtable", &c.Store.Memtable, 1<<20, 1<<30, "Not yet on disk, per task. Production: 64MiB."),
 		size("store.customer_cache", &c.Store.CustomerCache, 1<<20, 1<<40, "Decoded rows of customers seen lately. Production: 512MiB for a million active customers."),
-		duration("commit.max_delay", &c.Commit.MaxDelay, time.Millisecond, time.Minute, "How long triggers wait for company: less for latency, more for fewer transactions."),
+		duration("commit.max_delay", &c.Commit.MaxDelay, time.Millisecond, time.Minute, "How long triggers wait for company, 1 ms: not at all. While a commit is under way they wait for it in any case."),
 		duration("commit.idle_delay", &c.Commit.IdleDelay, time.Millisecond, time.Hour, "The same for events that triggered nothing; not below max_delay."),
 		number("commit.max_events", &c.Commit.MaxEvents, 1, 10_000_000, "Events in one transaction."),
 		number("commit.max_triggers", &c.Commit.MaxTriggers, 1, 1_000_000, "Triggers in one transaction."),

@@ -34,10 +34,13 @@ type ItemKind int32
 const (
 	// RunItem: Count records of Input were taken, and the position moved to End.
 	RunItem ItemKind = 1
-	// TickItem: the clock was moved toward To. If Place is empty it got there;
-	// else every timer up to and including the key Place was fired, and the tick goes on later.
+	// TickItem: the clock was moved toward To. If Place is empty it got there; else
+	// it stopped on the way after so many units of work (a timer fired, a customer
+	// swept, a duty of the task done) as the unsigned varint in Place says, and the
+	// tick goes on later.
 	TickItem ItemKind = 2
-	// SweepItem: the running sweep was moved to its cursor Place; an empty Place: to its end.
+	// SweepItem: the running sweep was moved on by as many customers as the
+	// unsigned varint in Place says.
 	SweepItem ItemKind = 3
 	// MergeItem: like RunItem, but its records were merged by (occurred_at, input) with
 	// those of the items that follow it, up to and with the next RunItem; records

@@ -30,26 +30,35 @@ type Base struct {
 	First    schemas.EventTime // occurred_at of the first
 	Last     schemas.EventTime // and of the last
 	Refunded int64             // orders refunded in full or in part
+	Omitted  int64             // the part of Sum that earns no growth
 }
 
 // DaySum is all orders of one local day of a customer with too many to keep singly.
 type DaySum struct {
 	Last  schemas.EventTime // occurred_at of the day's last order: when the window lets go of the day
 	Count int64
-	Sum   int64 // net, minor units of the playbook's currency
+	// Sum is net, in minor units of the playbook's currency; below 0 where
+	// refunds that met no order are more than the day's orders.
+	Sum      int64
+	Omitted  int64 // the part of Sum that earns no growth
+	Refunded int64 // orders refunded in full or in part
 }
 
 // Order is one order as far as it counts. Paid, Refunded and Voided are minor
 // units of the order's own currency.
+//
+// A refund that waited for its order in vain stands in for it: Paid is 0 and
+// Refunded is not. It lowers sums and counts nowhere.
 type Order struct {
 	ID       uint64            // keyed hash of order_id
-	Event    uint64            // keyed hash of the event that made it count
+	Event    uint64            // keyed hash of the event that happened at At
 	At       schemas.EventTime // occurred_at of the first payment
 	Paid     int64
 	Refunded int64
 	Voided   int64 // what a cancellation took back
 	Omitted  int64 // part of Paid in categories that earn no growth
-	// Base is Paid in the playbook's currency; 0 when the order is in that currency.
+	// Base is Paid in the playbook's currency, of a stand-in Refunded; 0 when the
+	// order is in that currency.
 	Base int64
 	// Cancelled is when it was cancelled; 0: not.
 	Cancelled schemas.EventTime
@@ -63,6 +72,26 @@ func (o *Order) Net() int64 {
 		return left
 	}
 	return mulDivHalfEven(o.Base, left, o.Paid)
+}
+
+// StandIn says whether this is a refund that met no order.
+func (o *Order) StandIn() bool { return o.Paid == 0 && o.Refunded > 0 }
+
+// Lowers is what a stand-in takes off sums, in minor units of the playbook's currency.
+func (o *Order) Lowers() int64 {
+	if o.Base != 0 {
+		return o.Base
+	}
+	return o.Refunded
+}
+
+// Counts says whether something of the order is left, so that it is one of the
+// customer's orders. One that cost nothing counts until it is cancelled.
+func (o *Order) Counts() bool {
+	if o.Paid == 0 {
+		return o.Refunded == 0 && o.Cancelled == 0
+	}
+	return o.Paid > max(o.Refunded, o.Voided)
 }
 
 // Seen is the trace of one event, kept for the horizon so that a repeat changes nothing.
@@ -88,6 +117,7 @@ type Rule struct {
 	Episode uint32 // episodes begun so far
 	Since   schemas.EventTime
 	Due     schemas.EventTime // when time alone may change it; 0: never
+	Armed   schemas.EventTime // when a playbook put it where it stands without telling; 0: never
 	Aux     int64             // the rule's own
 	Vals    [3]int64          // the rule's own: what it has put into histograms
 	Counted bool              // Vals stand in the histograms
@@ -102,7 +132,7 @@ type Firing struct {
 	Ended    schemas.EventTime // 0: still true
 	From, To int32
 	Hash     uint32 // of the values published
-	Withheld bool   // it went to suppressed-triggers
+	Withheld uint8  // why it went to suppressed-triggers, a code of the engine's; 0: it was sent
 }
 
 // Rule returns the state of rule id, or nil.

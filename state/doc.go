@@ -10,9 +10,10 @@
 //     after some journal record and never between two.
 //   - It is never ahead: the caller applies a batch only after the journal
 //     record of that batch is committed.
-//   - It may be behind: commits are not synced. After a kill the log of the
-//     operating system's cache brings back the last commit; after power loss
-//     an earlier one. The task replays what lies between.
+//   - It may be behind: commits are not synced. After a kill it has what
+//     Pebble's log writer had handed to the operating system, which is the last
+//     commit or one of the last; after power loss an earlier one. The task replays
+//     what lies between. Sync makes all survive.
 //   - Formats carry versions. A store of an unknown version is refused, never
 //     guessed at. FORMAT.md has every byte.
 //

@@ -23,6 +23,7 @@ const (
 	hasWait
 	hasRules
 	hasSpill
+	hasAll = 1<<iota - 1
 )
 
 const (
@@ -31,11 +32,13 @@ const (
 	orderVoided
 	orderOmitted
 	orderCancelled
+	orderAll = 1<<iota - 1
 )
 
 const (
 	firingEnded = 1 << iota
 	firingWithheld
+	firingAll = 1<<iota - 1
 )
 
 const (
@@ -44,6 +47,8 @@ const (
 	ruleCounted
 	ruleLog
 	ruleSince
+	ruleArmed
+	ruleAll = 1<<iota - 1
 )
 
 // AppendRow appends the row of c, its id apart, to dst. Times are written as
@@ -77,7 +82,7 @@ func AppendRow(dst []byte, c *Customer) []byte {
 	dst = appendOptional(dst, c.Wake, c.Latest)
 	if has&hasBase != 0 {
 		b := &c.Base
-		for _, v := range [...]int64{b.Count, b.Sum, b.Days, int64(b.First), int64(b.Last - b.First), b.Refunded} {
+		for _, v := range [...]int64{b.Count, b.Sum, b.Days, int64(b.First), int64(b.Last - b.First), b.Refunded, b.Omitted} {
 			dst = binary.AppendVarint(dst, v)
 		}
 	}
@@ -89,6 +94,8 @@ func AppendRow(dst []byte, c *Customer) []byte {
 			dst = binary.AppendVarint(dst, int64(prev-d.Last))
 			dst = binary.AppendVarint(dst, d.Count)
 			dst = binary.AppendVarint(dst, d.Sum)
+			dst = binary.AppendVarint(dst, d.Omitted)
+			dst = binary.AppendVarint(dst, d.Refunded)
 			prev = d.Last
 		}
 	}
@@ -200,12 +207,18 @@ func appendRule(dst []byte, r *Rule, latest schemas.EventTime) []byte {
 	if r.Since != 0 {
 		f |= ruleSince
 	}
+	if r.Armed != 0 {
+		f |= ruleArmed
+	}
 	dst = append(dst, f)
 	dst = binary.AppendUvarint(dst, uint64(r.ID))
 	dst = binary.AppendVarint(dst, int64(r.Phase))
 	dst = binary.AppendUvarint(dst, uint64(r.Episode))
 	if f&ruleSince != 0 {
 		dst = binary.AppendVarint(dst, int64(latest-r.Since))
+	}
+	if f&ruleArmed != 0 {
+		dst = binary.AppendVarint(dst, int64(latest-r.Armed))
 	}
 	if f&ruleDue != 0 {
 		dst = binary.AppendVarint(dst, int64(r.Due-latest))
@@ -226,7 +239,7 @@ func appendRule(dst []byte, r *Rule, latest schemas.EventTime) []byte {
 			if l.Ended != 0 {
 				lf |= firingEnded
 			}
-			if l.Withheld {
+			if l.Withheld != 0 {
 				lf |= firingWithheld
 			}
 			dst = append(dst, lf)
@@ -239,12 +252,15 @@ func appendRule(dst []byte, r *Rule, latest schemas.EventTime) []byte {
 			dst = binary.AppendVarint(dst, int64(l.From))
 			dst = binary.AppendVarint(dst, int64(l.To))
 			dst = binary.LittleEndian.AppendUint32(dst, l.Hash)
+			if l.Withheld != 0 {
+				dst = append(dst, l.Withheld)
+			}
 		}
 	}
 	return dst
 }
 
-// appendOptional writes t as 0 or as its difference to ref, shifted by one sign-aware step.
+// appendOptional writes a 0 byte for none, else a 1 byte and t's difference to ref.
 func appendOptional(dst []byte, t, ref schemas.EventTime) []byte {
 	if t == 0 {
 		return append(dst, 0)
@@ -260,25 +276,25 @@ func DecodeRow(c *Customer, b []byte) error {
 	if b[0] != RowVersion {
 		return fmt.Errorf("%w: version %d, this engine reads %d", ErrRow, b[0], RowVersion)
 	}
-	has := b[1]
-	d := decoder{b: b[2:]}
+	d := decoder{b: b[1:]}
+	has := d.flags(hasAll)
 	c.Latest = schemas.EventTime(d.varint())
-	if d.byte() != 0 {
+	if d.flags(1) != 0 {
 		c.Wake = c.Latest + schemas.EventTime(d.varint())
 	}
 	if has&hasBase != 0 {
 		c.Base.Count, c.Base.Sum, c.Base.Days = d.varint(), d.varint(), d.varint()
 		c.Base.First = schemas.EventTime(d.varint())
 		c.Base.Last = c.Base.First + schemas.EventTime(d.varint())
-		c.Base.Refunded = d.varint()
+		c.Base.Refunded, c.Base.Omitted = d.varint(), d.varint()
 	}
 	if has&hasDays != 0 {
-		n := d.count(3)
+		n := d.count(5)
 		c.Days = make([]DaySum, n)
 		prev := c.Latest
 		for i := n - 1; i >= 0; i-- {
 			prev -= schemas.EventTime(d.varint())
-			c.Days[i] = DaySum{Last: prev, Count: d.varint(), Sum: d.varint()}
+			c.Days[i] = DaySum{Last: prev, Count: d.varint(), Sum: d.varint(), Omitted: d.varint(), Refunded: d.varint()}
 		}
 	}
 	if has&hasOrders != 0 {
@@ -333,7 +349,7 @@ type decoder struct {
 
 func (d *decoder) order(prev schemas.EventTime) Order {
 	var o Order
-	f := d.byte()
+	f := d.flags(orderAll)
 	o.ID, o.Event = d.fixed64(), d.fixed64()
 	o.At = prev - schemas.EventTime(d.varint())
 	o.Paid = int64(d.uvarint())
@@ -356,12 +372,15 @@ func (d *decoder) order(prev schemas.EventTime) Order {
 }
 
 func (d *decoder) rule(r *Rule, latest schemas.EventTime) {
-	f := d.byte()
+	f := d.flags(ruleAll)
 	r.ID = uint32(d.uvarint())
 	r.Phase = int32(d.varint())
 	r.Episode = uint32(d.uvarint())
 	if f&ruleSince != 0 {
 		r.Since = latest - schemas.EventTime(d.varint())
+	}
+	if f&ruleArmed != 0 {
+		r.Armed = latest - schemas.EventTime(d.varint())
 	}
 	if f&ruleDue != 0 {
 		r.Due = latest + schemas.EventTime(d.varint())
@@ -376,12 +395,11 @@ func (d *decoder) rule(r *Rule, latest schemas.EventTime) {
 		}
 	}
 	if f&ruleLog != 0 {
-		n := d.count(9)
+		n := d.count(10)
 		r.Log = make([]Firing, n)
 		for i := range r.Log {
 			l := &r.Log[i]
-			lf := d.byte()
-			l.Withheld = lf&firingWithheld != 0
+			lf := d.flags(firingAll)
 			l.Episode = r.Episode - uint32(d.uvarint())
 			l.Revision = uint32(d.uvarint())
 			l.At = latest - schemas.EventTime(d.varint())
@@ -390,6 +408,9 @@ func (d *decoder) rule(r *Rule, latest schemas.EventTime) {
 			}
 			l.From, l.To = int32(d.varint()), int32(d.varint())
 			l.Hash = d.fixed32()
+			if lf&firingWithheld != 0 {
+				l.Withheld = d.byte()
+			}
 		}
 	}
 }
@@ -423,6 +444,15 @@ func (d *decoder) uvarint() uint64 {
 	}
 	d.b = d.b[n:]
 	return v
+}
+
+// flags reads a byte of which this version knows the bits of all.
+func (d *decoder) flags(all byte) byte {
+	f := d.byte()
+	if f&^all != 0 {
+		d.fail()
+	}
+	return f
 }
 
 func (d *decoder) byte() byte {
@@ -459,7 +489,7 @@ func (d *decoder) fail() { d.bad, d.b = true, nil }
 
 func (d *decoder) end() error {
 	if d.bad {
-		return fmt.Errorf("%w: it ends early", ErrRow)
+		return fmt.Errorf("%w: it ends early or is damaged", ErrRow)
 	}
 	if len(d.b) > 0 {
 		return fmt.Errorf("%w: %d bytes too many", ErrRow, len(d.b))

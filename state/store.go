@@ -256,6 +256,14 @@ func (s *Store) Apply(b *Batch, p *Position) error {
 	return nil
 }
 
+// Sync makes everything applied so far survive a loss of power.
+func (s *Store) Sync() error {
+	if s.noWA {
+		return s.db.Flush()
+	}
+	return s.db.LogData(nil, pebble.Sync)
+}
+
 // Size is the store's bytes on disk.
 func (s *Store) Size() uint64 { return s.db.Metrics().DiskSpaceUsage() }
 

@@ -63,6 +63,50 @@ func AwaitCommitted(t testing.TB, topic string, n int) []*kgo.Record {
 	}
 }
 
+// Tail reads a topic on and on, as ReadCommitted does.
+type Tail struct {
+	t    testing.TB
+	r    *reader
+	seen map[int32]int
+}
+
+// Follow returns a Tail that begins with the topic's first record.
+func Follow(t testing.TB, topic string) *Tail {
+	t.Helper()
+	return &Tail{t, newReader(t, topic, kgo.ReadCommitted()), map[int32]int{}}
+}
+
+// Next returns the records that have come since the last call, by partition and
+// then offset; none if there are none now.
+func (f *Tail) Next() (more []*kgo.Record) {
+	f.t.Helper()
+	if err := f.r.toEnd(Context(f.t)); err != nil {
+		f.t.Fatalf("reading %s: %v", f.r.topic, err)
+	}
+	for _, p := range slices.Sorted(maps.Keys(f.r.partitions)) {
+		more = append(more, f.r.partitions[p][f.seen[p]:]...)
+		f.seen[p] = len(f.r.partitions[p])
+	}
+	return more
+}
+
+// Ends returns where the committed records of each partition end now.
+func (f *Tail) Ends() map[int32]int64 {
+	f.t.Helper()
+	ctx := Context(f.t)
+	leaders, err := partitionLeaders(ctx, f.r.client, f.r.topic)
+	ends := map[int32]int64{}
+	for p, leader := range leaders {
+		if err == nil {
+			ends[p], err = f.r.offset(ctx, p, leader, latest)
+		}
+	}
+	if err != nil {
+		f.t.Fatalf("the ends of %s: %v", f.r.topic, err)
+	}
+	return ends
+}
+
 func readAll(t testing.TB, topic string, isolation kgo.IsolationLevel) []*kgo.Record {
 	t.Helper()
 	r := newReader(t, topic, isolation)

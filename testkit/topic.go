@@ -45,6 +45,17 @@ func CreateTopic(t testing.TB, topic string, partitions int, config map[string]s
 	awaitLeaders(t, ctx, client, topic, partitions)
 }
 
+// DeleteAfter deletes topics that something else creates when the test ends, those
+// that are there then.
+func DeleteAfter(t testing.TB, topics ...string) {
+	client := Client(t)
+	t.Cleanup(func() {
+		for _, topic := range topics {
+			deleteTopic(t, client, topic)
+		}
+	})
+}
+
 // deleteTopic keeps a real broker that many runs share from filling up. The topic of an
 // embedded one goes with the broker.
 func deleteTopic(t testing.TB, client *kgo.Client, topic string) {

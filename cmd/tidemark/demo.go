@@ -4,8 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"sort"
@@ -14,19 +14,14 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 
-	"tidemark/embedded/broker"
-	embedded "tidemark/embedded/registry"
 	"tidemark/examples"
 	"tidemark/ingest"
 	"tidemark/playbook"
-	"tidemark/processor/group"
 	"tidemark/processor/rfm"
 	"tidemark/processor/runtime"
 	"tidemark/publish"
 	"tidemark/schemas"
-	"tidemark/schemas/registry"
 	"tidemark/state"
-	"tidemark/telemetry"
 )
 
 type demoCmd struct {
@@ -49,16 +44,6 @@ var demoSources = map[string]demoSource{
 }
 
 func (d *demoCmd) Run(ctx context.Context) error {
-	say := func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
-	dir := d.Dir
-	if dir == "" {
-		t, err := os.MkdirTemp("", "tidemark-demo-")
-		if err != nil {
-			return err
-		}
-		dir = t
-		defer os.RemoveAll(t)
-	}
 	src := demoSources[d.Source]
 	text, err := fs.ReadFile(examples.Data, src.playbook)
 	if err != nil {
@@ -68,64 +53,32 @@ func (d *demoCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-
-	b, err := broker.Start(broker.Options{Dir: filepath.Join(dir, "broker"), Addr: d.Kafka})
+	cl, err := startCluster(ctx, clusterOptions{App: "demo", Dir: d.Dir, Partitions: d.Partitions, Kafka: d.Kafka, Registry: d.Registry, HTTP: d.HTTP})
 	if err != nil {
 		return err
 	}
-	defer b.Close()
-	reg, err := embedded.Start(ctx, embedded.Options{Addr: d.Registry, Brokers: []string{b.Addr()}})
-	if err != nil {
-		return err
-	}
-	defer reg.Close()
-	tel, err := telemetry.Start(ctx, telemetry.Options{ServiceVersion: version, App: "demo", HTTPAddr: d.HTTP})
-	if err != nil {
-		return err
-	}
-	defer tel.Shutdown(context.WithoutCancel(ctx))
-	say("Kafka            %s   (any client; consumers: isolation.level=read_committed)", b.Addr())
-	say("Schema registry  %s", reg.URL())
-	say("Metrics          http://%s/metrics", tel.Addr())
-
-	client, err := registry.NewClient(registry.Config{URLs: []string{reg.URL()}})
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	topics := runtime.TopicsOf("demo", "")
-	if err := b.CreateTopics(ctx, []broker.Topic{{Name: topics.Orders, Partitions: d.Partitions}, {Name: topics.Behaviors, Partitions: d.Partitions}}); err != nil {
-		return err
-	}
-
-	count, last, err := d.publish(ctx, b.Addr(), client, src, pb, filepath.Join(dir, "published-"+d.Source), topics)
+	defer cl.close()
+	cl.announce()
+	count, last, err := d.publish(ctx, cl, src, pb)
 	if err != nil {
 		return err
 	}
 
-	// The processor, on the same path that `run` takes.
-	cfg := runtime.Config{App: "demo", Instance: "demo", DataDir: filepath.Join(dir, "state"), Brokers: []string{b.Addr()}, Topics: topics,
-		Registry: client, Telemetry: tel, Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})), Until: last}
-	prep, err := runtime.Prepare(ctx, cfg, runtime.PrepareOptions{Create: true, Playbook: pb, By: "demo"})
+	cfg := cl.config()
+	cfg.Until = last
+	prep, err := cl.prepare(ctx, cfg, runtime.PrepareOptions{Playbook: pb})
 	if err != nil {
 		return err
 	}
 	cfg.Tasks = prep.Tasks
 	c := newDemoCounter(prep.Tasks, count)
 	cfg.OnCommit = c.commit
-	m, err := runtime.NewManager(ctx, cfg)
+	began := time.Now()
+	m, stop, err := cl.process(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	tasks := group.Assignment{Member: "demo"}
-	for i := range prep.Tasks {
-		tasks.Tasks = append(tasks.Tasks, i)
-	}
-	began := time.Now()
-	work, stop := context.WithCancel(ctx)
-	defer func() { stop(); m.Wait() }()
-	m.Assign(work, tasks)
-	tel.Tasks.Process("")
+	defer stop()
 	select {
 	case <-c.done:
 	case <-ctx.Done():
@@ -138,7 +91,7 @@ func (d *demoCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	sum.Kafka, sum.Registry = b.Addr(), reg.URL()
+	sum.Kafka, sum.Registry = cl.broker.Addr(), cl.registry.URL()
 	if d.Format == "json" {
 		if err := json.NewEncoder(os.Stdout).Encode(sum); err != nil {
 			return err
@@ -149,14 +102,15 @@ func (d *demoCmd) Run(ctx context.Context) error {
 	if d.Exit {
 		return nil
 	}
-	say("\nThe broker and the processor stay up; end with Ctrl-C. Read the triggers from %s, for example:", b.Addr())
-	say("  kafka-console-consumer.sh --bootstrap-server %s --topic tier-changes --from-beginning --isolation-level read_committed", b.Addr())
+	say("\nThe broker and the processor stay up; end with Ctrl-C. Read the triggers from %s, for example:", cl.broker.Addr())
+	say("  kafka-console-consumer.sh --bootstrap-server %s --topic tier-changes --from-beginning --isolation-level read_committed", cl.broker.Addr())
 	<-ctx.Done()
 	return nil
 }
 
 // publish sends the real events through the real path, once for a folder.
-func (d *demoCmd) publish(ctx context.Context, addr string, reg *registry.Client, src demoSource, pb *playbook.Playbook, marker string, topics runtime.Topics) (count int64, last schemas.EventTime, err error) {
+func (d *demoCmd) publish(ctx context.Context, cl *cluster, src demoSource, pb *playbook.Playbook) (count int64, last schemas.EventTime, err error) {
+	marker := filepath.Join(cl.dir, "published-"+d.Source)
 	if b, err := os.ReadFile(marker); err == nil {
 		if n, _ := fmt.Sscan(string(b), &count, &last); n == 2 {
 			return count, last, nil
@@ -175,15 +129,18 @@ func (d *demoCmd) publish(ctx context.Context, addr string, reg *registry.Client
 	for _, s := range rep.Skipped {
 		fmt.Fprintf(os.Stderr, "left out: %d lines, %s\n", s.Lines, s.Reason)
 	}
-	pub, err := publish.New(ctx, publish.Config{Brokers: []string{addr}, Orders: topics.Orders, Behaviors: topics.Behaviors, Partitions: d.Partitions, Registry: reg})
+	pub, err := publish.New(ctx, publish.Config{Brokers: []string{cl.broker.Addr()}, Orders: cl.topics.Orders, Behaviors: cl.topics.Behaviors, Partitions: d.Partitions, Registry: cl.client})
 	if err != nil {
 		return 0, 0, err
 	}
 	bar := progress(rep.Events, "publishing")
 	for n := int64(1); ; n++ {
 		e, err := events.Next()
-		if err != nil {
+		if err == io.EOF {
 			break
+		}
+		if err != nil {
+			return 0, 0, err
 		}
 		if err := pub.Event(ctx, e); err != nil {
 			return 0, 0, err

@@ -17,10 +17,17 @@ import (
 )
 
 type cli struct {
-	Demo    demoCmd    `cmd:"" help:"Run everything on real data: embedded broker, registry, processor."`
-	Run     runCmd     `cmd:"" help:"Process events from a Kafka cluster."`
-	Replay  replayCmd  `cmd:"" help:"Files in, triggers out as JSON Lines; needs no Kafka."`
-	Version versionCmd `cmd:"" help:"Print version, engine and formats."`
+	Demo     demoCmd     `cmd:"" help:"Run everything on real data: embedded broker, registry, processor."`
+	Dev      devCmd      `cmd:"" help:"The same without data: a broker, a registry and a processor to develop against."`
+	Run      runCmd      `cmd:"" help:"Process events from a Kafka cluster."`
+	Publish  publishCmd  `cmd:"" help:"Publish events from files: CSV with a mapping, or JSON Lines."`
+	Tail     tailCmd     `cmd:"" help:"Read triggers, decoded, as JSON Lines or a table."`
+	DLQ      dlqCmd      `cmd:"" name:"dlq" help:"Look at dead letters and put them back."`
+	Topics   topicsCmd   `cmd:"" help:"Create or check the topics of an app."`
+	Replay   replayCmd   `cmd:"" help:"Files in, triggers out as JSON Lines; needs no Kafka."`
+	Playbook playbookCmd `cmd:"" help:"Check a playbook; print its JSON Schema."`
+	Conf     configCmd   `cmd:"" name:"config" help:"Check or show a configuration; print its JSON Schema or an example."`
+	Version  versionCmd  `cmd:"" help:"Print version, engine and formats."`
 }
 
 // usageError makes exit code 2.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 
 	kafka "github.com/segmentio/kafka-go"
@@ -24,6 +25,7 @@ import (
 type runCmd struct {
 	Config     string `required:"" help:"The configuration; every value can be given by environment too."`
 	Standalone bool   `help:"Own all tasks without asking the group; for a single process."`
+	Drain      bool   `help:"Bring the stores to the end of the journal and stop: before another engine version takes over. Stop all other processes first."`
 	Partitions int32  `help:"Partitions of input topics that do not exist yet and may be created." default:"6"`
 }
 
@@ -83,7 +85,8 @@ func (r *runCmd) Run(ctx context.Context) error {
 		App: c.App, Instance: c.Instance, DataDir: c.DataDir, Brokers: c.Kafka.Brokers, Transport: transport, Topics: topics,
 		Group: c.Kafka.Group, Registry: reg, Telemetry: tel, Log: log,
 		TransactionTimeout: c.Kafka.TransactionTimeout, FetchMaxWait: c.Kafka.Fetch.MaxWait, PartitionMaxBytes: int32(c.Kafka.Fetch.PartitionMaxBytes),
-		IdleDelay: c.Commit.IdleDelay, MaxEvents: c.Commit.MaxEvents, MaxTriggers: c.Commit.MaxTriggers, MaxBytes: int(c.Commit.MaxBytes),
+		MaxDelay: c.Commit.MaxDelay, IdleDelay: c.Commit.IdleDelay, BackoffMin: c.Restart.BackoffMin, BackoffMax: c.Restart.BackoffMax,
+		MaxEvents: c.Commit.MaxEvents, MaxTriggers: c.Commit.MaxTriggers, MaxBytes: int(c.Commit.MaxBytes),
 		BlockCache: cache, MemTable: uint64(c.Store.Memtable),
 	}
 	if !c.History.Until.IsZero() {
@@ -103,6 +106,10 @@ func (r *runCmd) Run(ctx context.Context) error {
 	} else {
 		log.Info("going on", "fire_from", instant(prep.Genesis.FireFrom), "tasks", prep.Tasks, "playbook", prep.Playbook)
 	}
+	drained := make(chan struct{})
+	if r.Drain {
+		rc.OnState = drain(prep.Tasks, drained)
+	}
 	m, err := runtime.NewManager(ctx, rc)
 	if err != nil {
 		return err
@@ -110,14 +117,18 @@ func (r *runCmd) Run(ctx context.Context) error {
 	work, stop := context.WithCancel(ctx)
 	defer func() { stop(); m.Wait() }()
 	go m.CommitOffsets(work, time.Second)
-	if r.Standalone {
+	if r.Standalone || r.Drain {
 		a := group.Assignment{Member: c.Instance}
 		for i := range prep.Tasks {
 			a.Tasks = append(a.Tasks, i)
 		}
 		m.Assign(work, a)
 		tel.Tasks.Process("")
-		<-ctx.Done()
+		select {
+		case <-ctx.Done():
+		case <-drained:
+			log.Info("drained: every store stands at the end of its journal")
+		}
 		return nil
 	}
 	tel.Tasks.Process("the consumer group's first assignment")
@@ -130,6 +141,23 @@ func (r *runCmd) Run(ctx context.Context) error {
 		m.Assign(work, a)
 		tel.Tasks.Process("")
 	})
+}
+
+// drain closes done once every task has restored its store.
+func drain(tasks int32, done chan struct{}) func(int32, string, string) {
+	var mu sync.Mutex
+	ready := map[int32]bool{}
+	return func(task int32, state, _ string) {
+		mu.Lock()
+		defer mu.Unlock()
+		if state != fmt.Sprint(telemetry.Running) || ready[task] {
+			return
+		}
+		ready[task] = true
+		if int32(len(ready)) == tasks {
+			close(done)
+		}
+	}
 }
 
 // prepare waits for a cluster or a registry that is not there yet; what is
@@ -193,5 +221,19 @@ func openRegistry(c *config.Config) (runtime.Registry, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	if !s.AutoRegister {
+		return lookupOnly{cl}, cl.Close, nil
+	}
 	return cl, cl.Close, nil
+}
+
+// lookupOnly is a registry in which somebody else registers our schemas.
+type lookupOnly struct{ *registry.Client }
+
+func (l lookupOnly) Register(ctx context.Context, subject, schema string) (int32, error) {
+	id, _, err := l.Lookup(ctx, subject, schema)
+	if err != nil {
+		return 0, fmt.Errorf("schema_registry.auto_register is false and the schema of %s is not there: %w", subject, err)
+	}
+	return id, nil
 }

@@ -13,6 +13,7 @@ type entry struct {
 	seq        int64 // of the Ready that wrote it last; it must stay until that is applied
 	storedWake int64 // the timer in the store as of that Ready; 0: none
 	dirty      bool
+	known      bool // something was applied to it, ever: it is a customer
 	young      bool
 	size       int64
 	ensured    *playbook.Playbook // the version whose rules all have their place
@@ -71,12 +72,12 @@ func (c *cache) turn() {
 	c.old, c.young, c.bytes = c.young, keep, bytes
 }
 
-// each calls fn with every unapplied entry whose id is in (from, to], sorted.
+// unapplied calls fn with every customer whose row may not be in the store yet, by id.
 func (c *cache) unapplied(fn func(e *entry)) {
 	var list []*entry
 	for _, m := range [2]map[string]*entry{c.young, c.old} {
 		for _, e := range m {
-			if e.dirty || e.seq > c.applied || c.limit < 0 {
+			if e.known && (e.dirty || e.seq > c.applied || c.limit < 0) {
 				list = append(list, e)
 			}
 		}

@@ -3,15 +3,16 @@ package core
 import (
 	"encoding/binary"
 	"fmt"
+	"time"
 
 	"tidemark/playbook"
 	"tidemark/schemas"
 )
 
-// advance moves the clock to to and does on the way all that is due: timers of
-// customers in order of (due, customer), then, at the same instant, what is
-// due for the task as a whole. With inclusive, what is due at to is done too;
-// without, events of that instant come first. It returns false if it must stop
+// advance moves the clock to to and does on the way all that is due: what is
+// due for the task as a whole, and timers of customers in order of (due,
+// customer). With inclusive, timers due at to are fired too; without, events of
+// that instant come first. It returns false if it must stop
 // before: budget, or something to wait for.
 func (c *Core) advance(to schemas.EventTime, inclusive bool) (bool, error) {
 	c.did = 0
@@ -26,8 +27,10 @@ func (c *Core) advance(to schemas.EventTime, inclusive bool) (bool, error) {
 		if err != nil {
 			return false, err
 		}
+		// What is due for the task as a whole comes first at its instant: a period
+		// holds what happened before its end, and new cuts hold from their instant on.
 		task, haveTask := c.nextDuty()
-		if haveTimer && (!haveTask || t.due <= task.at) {
+		if haveTimer && (!haveTask || t.due < task.at) {
 			if t.due > to || t.due == to && !inclusive {
 				break
 			}
@@ -46,20 +49,21 @@ func (c *Core) advance(to schemas.EventTime, inclusive bool) (bool, error) {
 			c.unit()
 			c.stats.Timers++
 			c.stats.TimerLate = max(c.stats.TimerLate, c.wall-t.due)
+			c.ahead(e)
 			if err := c.wake(e, t.due); err != nil {
 				return false, err
 			}
 			continue
 		}
 		if haveTask {
-			if task.at > to || task.at == to && !inclusive {
+			if task.at > to {
 				break
 			}
 			if c.spent() {
 				return false, nil
 			}
-			if task.blocked != "" {
-				c.blocked = task.blocked
+			if task.kind == dutyBarrier {
+				c.blocked = "the cuts of " + task.rule.pb.Name + " as of " + time.UnixMilli(int64(task.end)).In(c.pb.Zone).Format(time.RFC3339)
 				return false, nil
 			}
 			c.pos.Clock = max(c.pos.Clock, task.at)
@@ -143,7 +147,9 @@ func (c *Core) Replay(it *schemas.JournalItem) error {
 		if k <= 0 {
 			return fmt.Errorf("core: replay: bad place in a journal item")
 		}
-		_, err := c.Sweep(int(n), it.Wall)
+		c.forcedUnits = int(n)
+		_, err := c.Sweep(0, it.Wall)
+		c.forcedUnits = replayUnits
 		return err
 	}
 	return fmt.Errorf("core: replay: unknown item kind %d", it.Kind)

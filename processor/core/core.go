@@ -60,6 +60,8 @@ type Core struct {
 	forcedUnits int // replay: stop after exactly so many; < 0: the budget decides
 	did         int // units of the advance under way that no journal item tells of yet
 	blocked     string
+	deadRun     int      // dead letters in a row
+	lastDead    string   // what was wrong with the last of them
 	sweepIDs    []string // read ahead for the sweep under way
 	quiet       bool     // rules move and nothing is published
 	fault       error    // an invariant that broke; final
@@ -95,9 +97,6 @@ func New(cfg Config, rd Reader, pos state.Position) (*Core, error) {
 	}
 	c := &Core{cfg: cfg, rd: rd, pos: pos, cache: newCache(cfg.CacheBytes), hist: map[histKey]*histogram{}, forcedUnits: -1}
 	c.timers.all = cfg.CacheBytes < 0
-	if pos.Sequence > 0 && pos.Engine != Engine {
-		return nil, fmt.Errorf("%w: it has %d, this binary is %d; run the old one with run --drain first", ErrEngine, pos.Engine, Engine)
-	}
 	c.pos.Generation, c.pos.Task, c.pos.Engine = cfg.Generation, cfg.Task, Engine
 	c.starts = c.pos.Inputs
 	if err := c.loadTask(); err != nil {
@@ -117,6 +116,22 @@ func (c *Core) Playbook() *playbook.Playbook { return c.pb }
 
 // Blocked says what the task waits for before it can take more; "" if nothing.
 func (c *Core) Blocked() string { return c.blocked }
+
+// Refused says how many records in a row were dead letters, and what was wrong
+// with the last.
+func (c *Core) Refused() (inARow int, last string) { return c.deadRun, c.lastDead }
+
+// Pausing says whether so many records in a row were dead letters that the
+// playbook wants the task to pause. Take stops there, and takes no more, if
+// Config.PauseOnDead asks for it; where it stops changes nothing of what is said.
+func (c *Core) Pausing() bool {
+	return c.cfg.PauseOnDead && c.forcedUnits < 0 && c.pb != nil && c.pb.PauseAfterDead > 0 && c.deadRun >= c.pb.PauseAfterDead
+}
+
+func (c *Core) refused(d *Dead) {
+	c.deadRun++
+	c.lastDead = d.Step + ": " + d.Reason + ": " + d.Detail
+}
 
 // Pending says how much waits for a Ready: records taken, records to publish.
 func (c *Core) Pending() (taken, publish int) {
@@ -155,7 +170,7 @@ func (c *Core) Take(recs []Record, wall schemas.EventTime) (int, error) {
 	n := 0
 	var err error
 	for ; n < len(recs); n++ {
-		if c.over() {
+		if c.over() || c.Pausing() {
 			break
 		}
 		r := &recs[n]
@@ -227,6 +242,7 @@ func (c *Core) one(r *Record) (bool, error) {
 	case r.Dead != nil:
 		c.dead = append(c.dead, schemas.DeadMark{Input: r.Input, Offset: r.Offset, Step: r.Dead.Step, Reason: r.Dead.Reason})
 		c.deadLetter(r, r.Dead)
+		c.refused(r.Dead)
 		return true, nil
 	case r.Control != nil:
 		return true, c.control(r.Control)
@@ -242,8 +258,10 @@ func (c *Core) one(r *Record) (bool, error) {
 	e := r.Event
 	if d := c.validate(e); d != nil {
 		c.deadLetter(r, d)
+		c.refused(d)
 		return true, nil
 	}
+	c.deadRun = 0
 	if c.pb.Clock == playbook.Input {
 		done, err := c.advance(e.OccurredAt, false)
 		if err != nil || !done {
@@ -260,8 +278,8 @@ func (c *Core) one(r *Record) (bool, error) {
 // at which the caller may do so. It returns false if it stopped before: the
 // budget is spent (a Ready is due), or Blocked.
 func (c *Core) Tick(to, wall schemas.EventTime) (bool, error) {
-	if c.pb == nil || !c.ts.Genesis || to <= c.pos.Clock {
-		return true, nil
+	if c.pb == nil || !c.ts.Genesis || to < c.pos.Clock || to == c.pos.Clock && c.pos.Fired >= to {
+		return true, nil // at the clock itself what is due may still wait for the events of that instant
 	}
 	c.blocked = ""
 	c.wall = wall
@@ -312,7 +330,7 @@ func (c *Core) load(ids []string) error {
 			if err := state.DecodeRow(&e.Customer, row); err != nil {
 				return fmt.Errorf("core: customer row: %w", err)
 			}
-			e.storedWake = int64(e.Wake)
+			e.storedWake, e.known = int64(e.Wake), true
 		}
 		c.cache.put(e)
 		return nil
@@ -330,6 +348,10 @@ func (c *Core) customer(id string) (*entry, error) {
 }
 
 func (c *Core) touch(e *entry) {
+	if !e.known {
+		e.known = true
+		c.sweepIDs = nil // read ahead without this customer
+	}
 	if !e.dirty {
 		e.dirty = true
 		c.dirty = append(c.dirty, e)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 
 	"github.com/cespare/xxhash/v2"
@@ -53,6 +54,7 @@ const (
 type sweepState struct {
 	Kind   string            `json:"kind"`
 	Name   string            `json:"name"`
+	Rules  []string          `json:"rules,omitempty"` // of a playbook: those that it changed
 	From   schemas.EventTime `json:"from"`
 	Cursor string            `json:"cursor"`
 	Moved  bool              `json:"moved"` // Cursor was reached; false: it stands before the first
@@ -111,10 +113,10 @@ func (c *Core) nextPeriod(pb *playbook.RFM, after schemas.EventTime) schemas.Eve
 
 // duty is something that is due for the task as a whole.
 type duty struct {
-	at      schemas.EventTime
-	rule    *rfmRule
-	kind    uint8
-	blocked string
+	at   schemas.EventTime
+	rule *rfmRule
+	kind uint8
+	end  schemas.EventTime // dutyBarrier: the period whose cuts are awaited
 }
 
 const (
@@ -143,7 +145,7 @@ func (c *Core) nextDuty() (duty, bool) {
 		}
 		if c.pb.Clock == playbook.Input {
 			for _, end := range k.Awaited {
-				take(duty{at: end + r.pb.Delay, rule: r, kind: dutyBarrier, blocked: "the cuts of " + k.Rule + " as of " + strconv.FormatInt(int64(end), 10)})
+				take(duty{at: end + r.pb.Delay, rule: r, kind: dutyBarrier, end: end})
 			}
 		}
 		if k.Next != 0 {
@@ -216,7 +218,8 @@ func (c *Core) takeCuts(rec *schemas.Control) error {
 			}
 		}
 		k.Awaited = kept
-		if len(k.Versions) > 0 && k.Versions[len(k.Versions)-1].Version >= v.Version || v.Customers == 0 {
+		known := func(o cutsVersion) bool { return o.Version >= v.Version }
+		if slices.ContainsFunc(k.Versions, known) || slices.ContainsFunc(k.Coming, known) || v.Customers == 0 {
 			return nil // a repeat, or nobody to cut
 		}
 		v.From = max(rec.EffectiveAt, c.pos.Clock)
@@ -288,10 +291,9 @@ func (c *Core) makeCuts(r *rfmRule, h [3]*rfm.Histogram, end schemas.EventTime) 
 	if v.Customers == 0 {
 		return v, nil
 	}
-	// Recency at the end of the period, in whole local days. The last instant
-	// of the period belongs to the day before its end.
-	today := c.zone.Day(end - 1)
-	shift := [3]int64{today, 0, 0}
+	// Recency as of the end of the period, in whole local days: as it is scored
+	// from then on.
+	shift := [3]int64{c.zone.Day(end), 0, 0}
 	var cuts [3][]int64
 	for i := range h {
 		var err error
@@ -392,9 +394,10 @@ func (c *Core) headerKey(k histKey) []byte {
 
 // saveHistograms writes the buckets that changed.
 func (c *Core) saveHistograms(b *state.Batch) {
-	for _, r := range c.rule {
+	// Of all rules ever named: one that a playbook left out may come back.
+	for i := range c.ts.Names {
 		for fact := range byte(3) {
-			k := histKey{r.id(), fact}
+			k := histKey{uint32(i + 1), fact}
 			h := c.hist[k]
 			if h == nil {
 				continue
@@ -424,9 +427,9 @@ func (c *Core) loadHistograms() error {
 		return nil
 	}
 	loaders := map[histKey]*rfm.Loader{}
-	for _, r := range c.rule {
+	for i := range c.ts.Names {
 		for fact := range byte(3) {
-			k := histKey{r.id(), fact}
+			k := histKey{uint32(i + 1), fact}
 			v, err := c.rd.Get(c.headerKey(k))
 			if err != nil {
 				return err
@@ -454,9 +457,9 @@ func (c *Core) loadHistograms() error {
 	if err != nil {
 		return fmt.Errorf("core: histogram: %w", err)
 	}
-	for _, r := range c.rule {
+	for i := range c.ts.Names {
 		for fact := range byte(3) {
-			k := histKey{r.id(), fact}
+			k := histKey{uint32(i + 1), fact}
 			if loaders[k] == nil {
 				continue
 			}

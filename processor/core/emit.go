@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"strconv"
+	"strings"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -34,6 +35,16 @@ const (
 	SuppressedHoldout = "holdout"
 )
 
+// withheld numbers the reasons for rows; the numbers never change. 0: it was sent.
+var withheld = [...]string{"", SuppressedHistory, SuppressedStale, SuppressedHoldout}
+
+const (
+	sent uint8 = iota
+	withheldHistory
+	withheldStale
+	withheldHoldout
+)
+
 // TriggerID is the first 16 bytes, in hex, of the SHA-256 over app, customer,
 // rule, episode and revision, joined by NUL bytes, numbers in decimal.
 func TriggerID(app, customer, rule string, episode, revision uint32) string {
@@ -48,8 +59,23 @@ func TriggerID(app, customer, rule string, episode, revision uint32) string {
 }
 
 // publish gives a trigger its head and puts it out, or withholds it. A later
-// revision goes where the first went. It says whether the trigger was withheld.
-func (c *Core) publish(e *entry, name string, f *state.Firing, status, cause string, maxAge schemas.EventTime, t schemas.Trigger) bool {
+// revision goes where the first went. It returns why it was withheld.
+func (c *Core) publish(e *entry, name string, f *state.Firing, status, cause string, maxAge schemas.EventTime, t schemas.Trigger) uint8 {
+	c.head(e, name, f, status, cause, t)
+	why := f.Withheld
+	if status == schemas.Fired {
+		why = c.withhold(f.At, maxAge, t)
+	}
+	if why == sent {
+		c.emit(t, t.Topic(), e.ID)
+	} else {
+		c.suppress(e.ID, t, withheld[why], "")
+	}
+	return why
+}
+
+// head fills what every trigger begins with.
+func (c *Core) head(e *entry, name string, f *state.Firing, status, cause string, t schemas.Trigger) {
 	h := t.TriggerHead()
 	h.TriggerID = TriggerID(c.cfg.App, e.ID, name, f.Episode, f.Revision)
 	if f.Revision > 0 {
@@ -65,32 +91,20 @@ func (c *Core) publish(e *entry, name string, f *state.Firing, status, cause str
 	if cause != "" {
 		h.CausedBy = &cause
 	}
-	reason, detail := "", ""
-	if status == schemas.Fired {
-		reason = c.withhold(f.At, maxAge, t)
-	} else if f.Withheld {
-		reason = "withheld_before"
-	}
-	if reason == "" {
-		c.emit(t, t.Topic(), e.ID)
-		return false
-	}
-	c.suppress(e.ID, t, reason, detail)
-	return true
 }
 
-// withhold says why a trigger that would be fired now must not be sent, "" if it may.
-func (c *Core) withhold(effective schemas.EventTime, maxAge schemas.EventTime, t schemas.Trigger) string {
+// withhold says why a trigger that would be fired now must not be sent.
+func (c *Core) withhold(effective schemas.EventTime, maxAge schemas.EventTime, t schemas.Trigger) uint8 {
 	if effective < c.ts.FireFrom {
-		return SuppressedHistory
+		return withheldHistory
 	}
 	if maxAge > 0 && c.pb.Clock == playbook.Live && effective < c.wall-maxAge {
-		return SuppressedStale
+		return withheldStale
 	}
 	if r, ok := t.(*schemas.RecallTrigger); ok && r.Group != "treated" {
-		return SuppressedHoldout
+		return withheldHoldout
 	}
-	return ""
+	return sent
 }
 
 // suppress publishes what would have been sent, and why it was not.
@@ -135,15 +149,24 @@ func (c *Core) deadLetter(r *Record, why *Dead) {
 			d.Headers = w.Headers()
 		}
 	}
-	limit := 1 << 20
-	if c.pb != nil && c.pb.MaxEventBytes > 0 {
-		limit = c.pb.MaxEventBytes
+	room := deadBytes
+	if len(d.Key) > deadPart {
+		d.Key, d.Truncated = d.Key[:deadPart], true
 	}
-	if limit = min(limit, deadValue); len(d.Value) > limit {
-		d.Value, d.Truncated = d.Value[:limit], true
+	room -= 2 * len(d.Key) // it is the published record's key too
+	n := 0
+	for _, h := range d.Headers {
+		n += len(h.Key) + len(h.Value) + 8
 	}
+	if n > deadPart {
+		d.Headers, d.Truncated, n = nil, true, 0
+	}
+	if room -= n; len(d.Value) > room {
+		d.Value, d.Truncated = d.Value[:room], true
+	}
+	d.Error = clip(d.Error)
 	if ev := r.Event; ev != nil {
-		d.EventID, d.CustomerID = ev.EventID, ev.CustomerID
+		d.EventID, d.CustomerID = clip(ev.EventID), clip(ev.CustomerID)
 	}
 	b := append([]byte(c.cfg.App), 0)
 	b = append(append(b, d.Topic...), 0)
@@ -158,21 +181,35 @@ func (c *Core) deadLetter(r *Record, why *Dead) {
 	c.countDead(why.Reason)
 }
 
-// deadValue bounds what a dead letter carries, so that it fits a broker's default message size.
-const deadValue = 900_000
+// A dead letter must fit into one batch of the producer, which stays under a
+// broker's default message size, whatever the record was.
+const (
+	deadBytes = 850_000 // key, headers and value together
+	deadPart  = 64 << 10
+)
 
-// unlinked dead-letters a refund that waited in vain. Its record is long gone;
-// the letter carries what the state kept of it.
-func (c *Core) unlinked(e *entry, w *state.Waiting) {
-	b := binary.BigEndian.AppendUint64([]byte(c.cfg.App), w.Event)
+// clip bounds a text of a dead letter at the end of a character.
+func clip(s string) string {
+	if len(s) <= maxID {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxID], "")
+}
+
+// waited dead-letters a refund that waited for its order. Its record is long
+// gone; the letter carries what the state kept of it.
+func (c *Core) waited(e *entry, w *state.Waiting, reason, detail string) {
+	b := append([]byte(c.cfg.App), 0)
+	b = append(append(b, e.ID...), 0)
+	b = binary.BigEndian.AppendUint64(b, w.Event)
+	b = append(b, reason...)
 	sum := sha256.Sum256(b)
 	d := &schemas.DeadLetter{DeadLetterID: hex.EncodeToString(sum[:16]), Topic: schemas.OrderEvents.String(), Partition: c.cfg.Task, Offset: -1,
-		Timestamp: w.At, Key: []byte(e.ID), Step: StepApply, Reason: ReasonRefundUnmatched, CustomerID: e.ID,
-		Error: "a refund of " + strconv.FormatInt(w.Amount, 10) + " " + string(w.Code[:]) + " (minor units) waited for its order in vain"}
+		Timestamp: w.At, Key: []byte(e.ID), Step: StepApply, Reason: reason, CustomerID: e.ID, Error: detail}
 	body := d.AppendAvro(nil)
-	c.out = append(c.out, Out{Topic: schemas.DeadLetters, Key: e.ID, Body: body, Record: d, ID: d.DeadLetterID})
+	c.out = append(c.out, Out{Topic: schemas.DeadLetters, Key: e.ID, Body: body, Record: d, ID: d.DeadLetterID, Trace: c.trace})
 	c.outBytes += len(body)
-	c.countDead(ReasonRefundUnmatched)
+	c.countDead(reason)
 }
 
 func (c *Core) countDead(reason string) {
@@ -197,6 +234,13 @@ func hashOut(out []Out, moves []*schemas.Transfer, controls []*schemas.Control) 
 	for i := range out {
 		part([]byte(out[i].Topic))
 		part([]byte(out[i].Key))
+		if d, ok := out[i].Record.(*schemas.DeadLetter); ok {
+			// Its words are not in the journal, and a replay does not decode again.
+			part([]byte(d.DeadLetterID))
+			part([]byte(d.Step))
+			part([]byte(d.Reason))
+			continue
+		}
 		part(out[i].Body)
 	}
 	for _, m := range moves {

@@ -115,6 +115,7 @@ type change struct {
 	at        schemas.EventTime // occurred_at of the cause
 	prior     schemas.EventTime // the customer's latest event before
 	cause     string            // event_id; "" when time alone caused it
+	fresh     bool              // an order came at tc and nothing else changed
 	unmatched bool              // by a refund that met no order
 }
 
@@ -126,23 +127,20 @@ func (c *Core) order(r *Record, e *entry, ev *schemas.Event, hash uint64, day in
 	}
 	counts := ev.Order == schemas.Paid && !c.pb.CountsAtPlaced || ev.Order == schemas.Placed && c.pb.CountsAtPlaced
 	switch {
-	case counts && (o == nil || o.Paid == 0 && o.Refunded > 0):
-		var was int64
-		if o != nil { // an unmatched refund stood in for it
-			was = o.Refunded
-			e.AddSeen(o.Event, state.UTCDay(o.At))
-			e.RemoveOrder(id)
-		}
-		n := state.Order{ID: id, Event: hash, At: ev.OccurredAt, Paid: ev.AmountMinor, Refunded: min(was, ev.AmountMinor), Omitted: c.omitted(ev)}
+	case counts && (o == nil || o.StandIn()):
+		n := state.Order{ID: id, Event: hash, At: ev.OccurredAt, Paid: ev.AmountMinor, Omitted: c.omitted(ev)}
 		if ev.Currency != c.pb.Currency {
 			n.Base, _ = c.convert(ev.AmountMinor, ev.Currency, ev.OccurredAt)
 		}
-		c.claimWaiting(r, e, &n, ev)
+		ch.tc, ch.fresh = ev.OccurredAt, true
+		if o != nil { // a refund that waited in vain stood in for it
+			n.Refunded = min(o.Refunded, n.Paid)
+			ch.tc, ch.fresh = min(ch.tc, o.At), false
+			e.RemoveOrder(id)
+		}
+		c.claimWaiting(e, &n)
 		e.InsertOrder(n)
-		ch.tc = ev.OccurredAt
 	case counts:
-		ch.tc = min(o.At, ev.OccurredAt)
-		e.AddSeen(hash, day)
 		n := *o
 		if ev.Currency != c.pb.Currency || n.Base != 0 {
 			b, _ := c.convert(ev.AmountMinor, ev.Currency, ev.OccurredAt)
@@ -156,30 +154,40 @@ func (c *Core) order(r *Record, e *entry, ev *schemas.Event, hash uint64, day in
 		if n.Cancelled != 0 && ev.OccurredAt <= n.Cancelled {
 			n.Voided += ev.AmountMinor
 		}
-		n.At = ch.tc
+		// The order stands where its first payment does, and with that one's trace.
+		if ev.OccurredAt < n.At {
+			e.AddSeen(n.Event, state.UTCDay(n.At))
+			n.At, n.Event = ev.OccurredAt, hash
+		} else {
+			e.AddSeen(hash, day)
+		}
+		ch.tc = n.At
 		e.RemoveOrder(id)
 		e.InsertOrder(n)
 	case ev.Order == schemas.Cancelled:
 		e.AddSeen(hash, day)
-		if o == nil {
+		if o == nil || o.StandIn() {
 			c.await(e, id, hash, ev, -1)
 			return nil
 		}
-		before := o.Net()
-		o.Cancelled = ev.OccurredAt
+		before, counted := o.Net(), o.Counts()
+		o.Cancelled = max(o.Cancelled, ev.OccurredAt, 1)
 		o.Voided = o.Paid
-		if o.Net() != before {
+		if o.Net() != before || o.Counts() != counted {
 			ch.tc = o.At
 		}
 	case ev.Order == schemas.Refunded:
 		e.AddSeen(hash, day)
-		if o == nil {
+		if o == nil || o.StandIn() {
 			c.await(e, id, hash, ev, ev.AmountMinor)
 			return nil
 		}
-		before := o.Net()
-		c.refund(r, o, ev.AmountMinor)
-		if o.Net() != before {
+		before, counted := o.Net(), o.Counts()
+		if over := refund(o, ev.AmountMinor); over > 0 {
+			c.deadLetter(r, &Dead{StepApply, ReasonRefundExceeds,
+				fmt.Sprintf("the order has %d left of what was paid, the refund says %d; %d was applied", ev.AmountMinor-over, ev.AmountMinor, ev.AmountMinor-over)})
+		}
+		if o.Net() != before || o.Counts() != counted {
 			ch.tc = o.At
 		}
 	default: // PLACED under counts_at PAID, or PAID under counts_at PLACED
@@ -188,13 +196,11 @@ func (c *Core) order(r *Record, e *entry, ev *schemas.Event, hash uint64, day in
 	return nil
 }
 
-// refund takes what was paid back; the excess is a dead letter.
-func (c *Core) refund(r *Record, o *state.Order, amount int64) {
+// refund takes back what was paid and returns the excess.
+func refund(o *state.Order, amount int64) (over int64) {
 	room := max(o.Paid-o.Refunded, 0)
 	o.Refunded += min(amount, room)
-	if amount > room && r != nil {
-		c.deadLetter(r, &Dead{StepApply, ReasonRefundExceeds, fmt.Sprintf("the order has %d left of what was paid, the refund says %d; %d was applied", room, amount, room)})
-	}
+	return max(amount-room, 0)
 }
 
 // await keeps a refund or cancellation (amount -1) until its order comes.
@@ -212,49 +218,62 @@ func (c *Core) await(e *entry, order, hash uint64, ev *schemas.Event, amount int
 }
 
 // claimWaiting gives a new order the refunds and cancellations that waited for it.
-func (c *Core) claimWaiting(r *Record, e *entry, o *state.Order, ev *schemas.Event) {
+func (c *Core) claimWaiting(e *entry, o *state.Order) {
 	kept := e.Wait[:0]
-	for _, w := range e.Wait {
-		if w.Order != o.ID {
+	for i := range e.Wait {
+		w := e.Wait[i]
+		switch {
+		case w.Order != o.ID:
 			kept = append(kept, w)
-			continue
-		}
-		if w.Amount < 0 {
-			o.Cancelled = w.At
+		case w.Amount < 0:
+			o.Cancelled = max(o.Cancelled, w.At, 1)
 			if o.At <= w.At {
 				o.Voided = o.Paid
 			}
-			continue
+		default:
+			if over := refund(o, w.Amount); over > 0 {
+				c.waited(e, &w, ReasonRefundExceeds, fmt.Sprintf("a refund of %d %s (minor units) came before its order and is %d more than what was paid; the rest was applied", w.Amount, w.Code[:], over))
+			}
 		}
-		c.refund(r, o, w.Amount)
 	}
 	e.Wait = kept
 }
 
 // expire gives up waiting for the orders of refunds whose time is over.
 func (c *Core) expire(e *entry, at schemas.EventTime) {
-	for len(e.Wait) > 0 {
-		i := -1
-		for k := range e.Wait {
-			if e.Wait[k].Until <= at && (i < 0 || e.Wait[k].Until < e.Wait[i].Until) {
-				i = k
-			}
-		}
-		if i < 0 {
-			return
-		}
+	ch := change{tc: -1, at: at, prior: e.Latest, unmatched: true}
+	kept := e.Wait[:0]
+	for i := range e.Wait {
 		w := e.Wait[i]
-		e.Wait = append(e.Wait[:i], e.Wait[i+1:]...)
-		if w.Amount < 0 {
+		if w.Until > at {
+			kept = append(kept, w)
+			continue
+		}
+		if w.Amount <= 0 {
 			continue // a cancellation of what never counted changes nothing
 		}
 		amount, ok := c.convert(w.Amount, string(w.Code[:]), w.At)
 		if !c.pb.UnlinkedApply || !ok {
-			c.unlinked(e, &w)
+			c.waited(e, &w, ReasonRefundUnmatched, fmt.Sprintf("a refund of %d %s (minor units) waited for its order in vain", w.Amount, w.Code[:]))
 			continue
 		}
-		ch := change{tc: w.At, at: w.Until, prior: e.Latest, unmatched: true}
-		e.InsertOrder(state.Order{ID: w.Order, Event: w.Event, At: w.At, Refunded: amount})
+		n := state.Order{ID: w.Order, Event: w.Event, At: w.At, Refunded: w.Amount}
+		if string(w.Code[:]) != c.pb.Currency {
+			n.Base = amount
+		}
+		if o := e.FindOrder(w.Order); o != nil { // an earlier one stands in already
+			n.At, n.Event = o.At, o.Event
+			n.Refunded += o.Refunded
+			n.Base += o.Base
+			e.RemoveOrder(w.Order)
+		}
+		e.InsertOrder(n)
+		if ch.tc < 0 || n.At < ch.tc {
+			ch.tc = n.At
+		}
+	}
+	e.Wait = kept
+	if ch.tc >= 0 {
 		c.settle(e, &ch)
 	}
 }

@@ -95,8 +95,11 @@ type Config struct {
 	// CacheBytes bounds the decoded customers that are kept between batches.
 	// Negative: all are kept and no row is written; for replays in memory.
 	CacheBytes int64
-	Epoch      int32  // of the producer, for the journal
-	Writer     string // this process, for the journal
+	// PauseOnDead makes Take stop once the playbook's dead_letters.pause_after
+	// records in a row were refused; see Core.Pausing.
+	PauseOnDead bool
+	Epoch       int32  // of the producer, for the journal
+	Writer      string // this process, for the journal
 }
 
 // Reader reads the task's state. state.Store is one.

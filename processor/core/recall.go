@@ -1,8 +1,6 @@
 package core
 
 import (
-	"strconv"
-
 	"tidemark/playbook"
 	"tidemark/processor/history"
 	"tidemark/processor/recall"
@@ -80,7 +78,7 @@ func (c *Core) send(e *entry, v history.View, k *recallRule, st *state.Rule, r r
 	if ok {
 		f.Withheld = c.publish(e, k.pb.Name, &f, schemas.Fired, cause, k.pb.MaxAge, t)
 	} else {
-		f.Withheld = true
+		f.Withheld = withheldStale
 		c.stale(e, k, &f, t, cause, "the audience no longer holds at send_at")
 	}
 	st.Log = append(st.Log, f)
@@ -89,13 +87,7 @@ func (c *Core) send(e *entry, v history.View, k *recallRule, st *state.Rule, r r
 
 // stale withholds an episode that no longer holds when it is to be sent.
 func (c *Core) stale(e *entry, k *recallRule, f *state.Firing, t schemas.Trigger, cause, detail string) {
-	h := t.TriggerHead()
-	h.TriggerID = TriggerID(c.cfg.App, e.ID, k.pb.Name, f.Episode, f.Revision)
-	h.CustomerID, h.Rule, h.PlaybookVersion = e.ID, k.pb.Name, c.pb.Version
-	h.Episode, h.Status, h.EffectiveAt = int64(f.Episode), schemas.Fired, f.At
-	if cause != "" {
-		h.CausedBy = &cause
-	}
+	c.head(e, k.pb.Name, f, schemas.Fired, cause, t)
 	c.suppress(e.ID, t, SuppressedStale, detail)
 }
 
@@ -118,7 +110,7 @@ func (c *Core) recallTrigger(e *entry, v history.View, k *recallRule, f *state.F
 	}
 	t.Evidence = append(t.Evidence,
 		schemas.Evidence{Fact: "warning", Value: cr.Name, Comparison: "==", Limit: cr.Name},
-		schemas.Evidence{Fact: "orders", Value: strconv.FormatInt(facts.Orders, 10), Comparison: ">=", Limit: "1"})
+		compared("orders", facts.Orders, ">=", 1))
 	if k.pb.Audience != nil {
 		t.Evidence = append(t.Evidence, playbook.Compared(k.pb.Audience, facts)...)
 	}
@@ -160,7 +152,7 @@ func (c *Core) followEnded(e *entry, v history.View, r rule, w state.Firing, cau
 			facts := c.facts(e, v, st.Since)
 			st.Phase, st.Due = recallIdle, 0
 			st.Episode++
-			f := state.Firing{Episode: st.Episode, At: st.Since, Ended: w.Ended, From: int32(w.Episode), To: int32(recall.Draw(k.pb, e.ID)), Withheld: true}
+			f := state.Firing{Episode: st.Episode, At: st.Since, Ended: w.Ended, From: int32(w.Episode), To: int32(recall.Draw(k.pb, e.ID)), Withheld: withheldStale}
 			t := c.recallTrigger(e, v, k, &f, facts, r)
 			f.Hash = c.valueHash(t)
 			c.stale(e, k, &f, t, cause, "the customer came back before send_at")
@@ -260,7 +252,7 @@ func (c *Core) facts(e *entry, v history.View, at schemas.EventTime) *playbook.F
 		case *tierRule:
 			level := int32(0)
 			if st != nil {
-				level = st.Phase
+				level = min(st.Phase, int32(len(r.pb.Levels)-1)) // a playbook with fewer levels may not have reached her yet
 			}
 			f.Tiers[r.pb.Name], f.TierLevels[r.pb.Name] = r.pb.Levels[level].Name, int64(level)
 		case *rfmRule:

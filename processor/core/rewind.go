@@ -19,46 +19,24 @@ func (c *Core) rewind(e *entry, v history.View, r rule, ch *change, now schemas.
 	// What was published from start on, and where the rule stood just before.
 	first := sort.Search(len(st.Log), func(i int) bool { return st.Log[i].At >= start })
 	old := append([]state.Firing(nil), st.Log[first:]...)
-	s := standing{phase: st.Phase, aux: r.resume(v, start)}
-	// What time alone does is due only as far as it has been done for the others
-	// too: up to the clock, or the customer's own last event.
-	fired := max(c.pos.Fired, e.Latest-1)
-	var since schemas.EventTime
-	open := -1 // the episode from before start that was open at start
-	switch {
-	case first > 0:
-		before := &st.Log[first-1]
-		s.phase, since = before.To, before.At
-		if before.Ended != 0 {
-			if before.Ended < start {
-				s.phase, since = before.From, before.Ended
-			} else {
-				open = first - 1
-			}
-		} else if endsEpisodes(r) {
-			open = first - 1
-		}
-		if open >= 0 {
-			s.aux = r.resume(v, before.At)
-		}
-	case len(old) > 0:
-		s.phase = old[0].From
-	}
+	s, since, open := c.before(v, r, st, first, start)
 	wasEnded := schemas.EventTime(0)
 	if open >= 0 {
 		wasEnded = st.Log[open].Ended
 	}
 
 	// Run it again: at start, at every order after it, and whenever it is due.
+	// What time alone does is due only as far as it has been done for the others
+	// too: up to the clock, or the customer's own last event.
+	fired := max(c.pos.Fired, e.Latest-1)
 	var found []move
 	endedNow := schemas.EventTime(0)
-	at := start
-	for {
+	for at := start; ; {
 		n := r.eval(v, at, &s)
 		if n.end {
-			if k := len(found) - 1; k >= 0 && found[k].ended == 0 {
+			if k := len(found) - 1; k >= 0 {
 				found[k].ended = at
-			} else if k < 0 && open >= 0 {
+			} else {
 				endedNow = at
 			}
 		}
@@ -81,29 +59,13 @@ func (c *Core) rewind(e *entry, v history.View, r rule, ch *change, now schemas.
 		}
 		at = next
 	}
-	st = e.Rule(r.id())
-	if s.phase != st.Phase || len(found) > 0 || len(old) > 0 {
-		st.Since = since
-		if st.Since == 0 {
-			st.Since = start
-		}
-	}
-	st.Phase, st.Due, st.Aux = s.phase, s.due, s.aux
+	st.Phase, st.Due, st.Aux, st.Since = s.phase, s.due, s.aux, since
 
-	if open >= 0 {
-		switch {
-		case wasEnded == 0 && endedNow != 0:
-			c.end(e, v, r, st, open, endedNow, ch.cause)
-		case wasEnded != 0 && endedNow == 0 && len(found) == 0:
-			st.Log[open].Ended = 0
-			f := &st.Log[open]
-			c.correct(e, v, r, st, open, &move{at: f.At, facts: f.At, from: f.From, to: f.To, aux: s.aux, cause: ch.cause}, true)
-		case endedNow != 0:
-			st.Log[open].Ended = endedNow
-		}
+	if open >= 0 && endedNow != wasEnded {
+		f := &st.Log[open]
+		c.restate(e, v, r, st, open, &move{at: f.At, facts: f.At, from: f.From, to: f.To, ended: endedNow, aux: r.resume(v, f.At), cause: ch.cause})
 	}
-
-	// Lay the two side by side: equal steps in equal order are the same episode.
+	// Lay the two side by side.
 	st.Log = st.Log[:first]
 	match := align(old, found)
 	for i := range old {
@@ -115,28 +77,43 @@ func (c *Core) rewind(e *entry, v history.View, r rule, ch *change, now schemas.
 		m := &found[i]
 		if k := match.found[i]; k >= 0 {
 			st.Log = append(st.Log, old[k])
-			j := len(st.Log) - 1
-			f := &st.Log[j]
-			moved := f.At != m.at || f.Ended != 0 && m.ended == 0
-			was := f.Ended
-			f.At = m.at
-			if m.ended == 0 {
-				f.Ended = 0
-			}
-			c.correct(e, v, r, st, j, m, moved)
-			if m.ended != 0 && was == 0 {
-				c.end(e, v, r, st, j, m.ended, ch.cause)
-			} else {
-				st.Log[j].Ended = m.ended
-			}
+			c.restate(e, v, r, st, len(st.Log)-1, m)
 			continue
 		}
-		c.fire(e, v, r, st, m, ch)
+		begun := *m
+		begun.ended = 0
+		c.fire(e, v, r, st, &begun, ch)
 		if m.ended != 0 {
 			c.end(e, v, r, st, len(st.Log)-1, m.ended, ch.cause)
 		}
 	}
 	st.Log = prune(st.Log, now-r.common().CorrectWithin)
+}
+
+// before is where a rule stood just before start: first is the index of the
+// first episode from start on. open is the index of an episode that began
+// before and was not over by then, or -1.
+func (c *Core) before(v history.View, r rule, st *state.Rule, first int, start schemas.EventTime) (s standing, since schemas.EventTime, open int) {
+	if first > 0 {
+		f := &st.Log[first-1]
+		if endsEpisodes(r) && (f.Ended == 0 || f.Ended >= start) {
+			return standing{phase: f.To, aux: r.resume(v, f.At)}, f.At, first - 1
+		}
+		switch {
+		case f.Ended >= st.Armed && f.Ended != 0:
+			return standing{phase: f.From, aux: r.resume(v, start-1)}, f.Ended, -1
+		case f.At >= st.Armed && f.Ended == 0:
+			return standing{phase: f.To, aux: r.resume(v, start-1)}, f.At, -1
+		}
+	}
+	// A playbook put it there, or it stands where everybody begins.
+	s = standing{phase: st.Phase, aux: r.resume(v, start-1)}
+	if first < len(st.Log) {
+		s.phase = st.Log[first].From
+	} else if endsEpisodes(r) {
+		s.aux = st.Aux
+	}
+	return s, st.Armed, -1
 }
 
 // nextInstant is the first instant after at at which the history has an order.
@@ -156,8 +133,10 @@ func (c *Core) nextInstant(e *entry, r rule, at schemas.EventTime) schemas.Event
 
 type alignment struct{ old, found []int }
 
-// align pairs published and found steps of equal phases, in order: the longest
-// common subsequence, so that one changed step does not disturb the others.
+// align pairs published steps with found ones, in order, so that one changed
+// step does not disturb the others: the pairs of the greatest worth. Best is
+// the same step at the same instant; then the same step at another instant, or
+// another outcome of the same step.
 func align(old []state.Firing, found []move) alignment {
 	a := alignment{old: make([]int, len(old)), found: make([]int, len(found))}
 	for i := range a.old {
@@ -170,24 +149,34 @@ func align(old []state.Firing, found []move) alignment {
 	if n == 0 || m == 0 {
 		return a
 	}
-	same := func(i, j int) bool { return old[i].From == found[j].from && old[i].To == found[j].to }
-	lcs := make([]int, (n+1)*(m+1))
+	worth := func(i, j int) int {
+		f, g := &old[i], &found[j]
+		switch {
+		case f.From != g.from || f.To != g.to && f.At != g.at:
+			return 0
+		case f.To == g.to && f.At == g.at:
+			return 3
+		}
+		return 2
+	}
+	best := make([]int, (n+1)*(m+1))
 	for i := n - 1; i >= 0; i-- {
 		for j := m - 1; j >= 0; j-- {
-			l := max(lcs[(i+1)*(m+1)+j], lcs[i*(m+1)+j+1])
-			if same(i, j) {
-				l = max(l, lcs[(i+1)*(m+1)+j+1]+1)
+			b := max(best[(i+1)*(m+1)+j], best[i*(m+1)+j+1])
+			if w := worth(i, j); w > 0 {
+				b = max(b, w+best[(i+1)*(m+1)+j+1])
 			}
-			lcs[i*(m+1)+j] = l
+			best[i*(m+1)+j] = b
 		}
 	}
 	for i, j := 0, 0; i < n && j < m; {
+		w := worth(i, j)
 		switch {
-		case same(i, j) && lcs[i*(m+1)+j] == lcs[(i+1)*(m+1)+j+1]+1:
+		case w > 0 && best[i*(m+1)+j] == w+best[(i+1)*(m+1)+j+1]:
 			a.old[i], a.found[j] = j, i
 			i++
 			j++
-		case lcs[(i+1)*(m+1)+j] >= lcs[i*(m+1)+j+1]:
+		case best[(i+1)*(m+1)+j] >= best[i*(m+1)+j+1]:
 			i++
 		default:
 			j++
@@ -202,12 +191,12 @@ func (c *Core) fire(e *entry, v history.View, r rule, st *state.Rule, m *move, c
 		return
 	}
 	t := r.trigger(v, m)
+	st.Episode++
+	f := state.Firing{Episode: st.Episode, At: m.at, From: m.from, To: m.to, Hash: c.valueHash(t)}
 	if ch != nil && ch.unmatched {
 		h := t.TriggerHead()
 		h.Evidence = append(h.Evidence, schemas.Evidence{Fact: "refund", Value: "unmatched", Comparison: "==", Limit: "unmatched"})
 	}
-	st.Episode++
-	f := state.Firing{Episode: st.Episode, At: m.at, From: m.from, To: m.to, Hash: c.valueHash(t)}
 	f.Withheld = c.publish(e, r.common().Name, &f, schemas.Fired, m.cause, r.common().MaxAge, t)
 	st.Log = append(st.Log, f)
 	c.followFired(e, v, r, &f, m)
@@ -217,24 +206,31 @@ func (c *Core) fire(e *entry, v history.View, r rule, st *state.Rule, m *move, c
 func (c *Core) end(e *entry, v history.View, r rule, st *state.Rule, k int, at schemas.EventTime, cause string) {
 	f := &st.Log[k]
 	f.Ended = at
-	if endsEpisodes(r) {
-		f.Revision++
-		t := r.trigger(v, &move{at: f.At, facts: f.At, from: f.From, to: f.To, ended: at, aux: st.Aux, cause: cause})
-		c.publish(e, r.common().Name, f, schemas.Ended, cause, 0, t)
-	}
+	f.Revision++
+	t := r.trigger(v, &move{at: f.At, facts: f.At, from: f.From, to: f.To, ended: at, aux: r.resume(v, f.At), cause: cause})
+	c.publish(e, r.common().Name, f, schemas.Ended, cause, 0, t)
 	c.followEnded(e, v, r, *f, cause)
 }
 
-// correct publishes an episode again if its values differ, or must is set.
-func (c *Core) correct(e *entry, v history.View, r rule, st *state.Rule, k int, m *move, must bool) {
-	t := r.trigger(v, m)
+// restate publishes an episode again if it is another one than was published:
+// ENDED if it is over, else CORRECTED.
+func (c *Core) restate(e *entry, v history.View, r rule, st *state.Rule, k int, m *move) {
 	f := &st.Log[k]
+	open := *m
+	open.ended = 0
+	t := r.trigger(v, &open)
 	h := c.valueHash(t)
-	if h == f.Hash && !must {
+	same := h == f.Hash && f.At == m.at && f.Ended == m.ended
+	f.At, f.From, f.To, f.Ended, f.Hash = m.at, m.from, m.to, m.ended, h
+	if same {
 		return
 	}
-	f.Hash = h
 	f.Revision++
+	if m.ended != 0 {
+		c.publish(e, r.common().Name, f, schemas.Ended, m.cause, 0, r.trigger(v, m))
+		c.followEnded(e, v, r, *f, m.cause)
+		return
+	}
 	c.publish(e, r.common().Name, f, schemas.Corrected, m.cause, 0, t)
 	c.followCorrected(e, v, r, *f, m.cause)
 }
@@ -242,7 +238,7 @@ func (c *Core) correct(e *entry, v history.View, r rule, st *state.Rule, k int, 
 // retract publishes that an episode never was.
 func (c *Core) retract(e *entry, v history.View, r rule, st *state.Rule, f *state.Firing, ch *change) {
 	f.Revision++
-	t := r.trigger(v, &move{at: f.At, facts: f.At, from: f.From, to: f.To, aux: st.Aux, cause: ch.cause})
+	t := r.trigger(v, &move{at: f.At, facts: f.At, from: f.From, to: f.To, aux: r.resume(v, f.At), cause: ch.cause})
 	c.publish(e, r.common().Name, f, schemas.Retracted, ch.cause, 0, t)
 	c.followRetracted(e, v, r, *f, ch.cause)
 }

@@ -57,7 +57,7 @@ func (r *churnRule) eval(v history.View, at schemas.EventTime, before *standing)
 	}
 	due, _ := r.due(v, at, last)
 	if due != 0 && due <= at {
-		return standing{phase: churnWarned, aux: int64(last), fire: true}
+		return standing{phase: churnWarned, aux: int64(last), fire: true, from: due}
 	}
 	return standing{phase: churnQuiet, due: due}
 }
@@ -97,43 +97,64 @@ func (r *churnRule) due(v history.View, at, last schemas.EventTime) (schemas.Eve
 }
 
 func (r *churnRule) trigger(v history.View, m *move) schemas.Trigger {
-	last, _ := v.Last(m.facts)
 	all := v.Window(0, m.facts)
 	t := &schemas.ChurnWarning{
-		Kind: "warning", Level: r.pb.Level, Stream: "orders", LastCoreAt: last, SilenceMillis: int64(m.at - last),
+		Kind: "warning", Level: r.pb.Level, Stream: "orders", LastCoreAt: m.at,
 		Orders: all.Orders, ValueAtStake: v.Window(365*schemas.Day, m.facts).Net, Currency: r.currency,
 	}
-	if rep := v.Repeat(m.facts); rep.Days > 1 {
-		gap := (rep.Last - rep.First) * int64(schemas.Day) / (rep.Days - 1)
-		t.ExpectedGapMS = &gap
+	if r.pb.Model == playbook.Hiatus {
+		t.Model = "hiatus"
+	} else {
+		t.Model = "bgnbd"
+		h := int64(r.pb.Horizon)
+		t.HorizonMS = &h
 	}
 	if m.ended != 0 {
 		e := m.ended
 		t.EndedAt = &e
 	}
+	last, ok := v.Last(m.facts)
+	if !ok { // taken back, and nothing that counts is left
+		t.Evidence = []schemas.Evidence{compared("orders", 0, ">=", 1)}
+		return t
+	}
+	t.LastCoreAt, t.SilenceMillis = last, int64(m.at-last)
+	rep := v.Repeat(m.facts)
+	if rep.Days > 1 {
+		gap := (rep.Last - rep.First) * int64(schemas.Day) / (rep.Days - 1)
+		t.ExpectedGapMS = &gap
+	}
 	silence := func(limit schemas.EventTime) schemas.Evidence {
-		return schemas.Evidence{Fact: "silence_ms", Value: strconv.FormatInt(t.SilenceMillis, 10), Comparison: ">=", Limit: strconv.FormatInt(int64(limit), 10)}
+		return compared("silence_ms", t.SilenceMillis, ">=", int64(limit))
 	}
 	if r.pb.Model == playbook.Hiatus {
-		t.Model = "hiatus"
 		t.Evidence = []schemas.Evidence{silence(max(r.pb.After, r.pb.MinSilence))}
 		return t
 	}
-	t.Model = "bgnbd"
-	h := int64(r.pb.Horizon)
-	t.HorizonMS = &h
 	q := r.ask(v, m.facts)
-	p := numeric.Round6(churn.PNoPurchase(r.params, q.x, r.params.Units(q.tx), r.params.Units(m.at-q.origin), r.params.Units(r.pb.Horizon)))
+	p := r.noPurchase(q, m.at)
 	t.Risk = &p
-	limit := strconv.FormatFloat(r.pb.Threshold, 'f', -1, 64)
 	if _, fallback := r.due(v, m.facts, last); fallback {
 		t.Model = "bgnbd+fallback"
 		t.Evidence = []schemas.Evidence{
-			{Fact: "p_no_order_within_horizon_at_min_silence", Value: "above from the start", Comparison: ">=", Limit: limit},
+			r.risk("p_no_order_within_horizon_at_min_silence", r.noPurchase(q, max(last+r.pb.MinSilence, q.origin+q.tx))),
 			silence(max(r.pb.Fallback, r.pb.MinSilence)),
 		}
 		return t
 	}
-	t.Evidence = []schemas.Evidence{{Fact: "p_no_order_within_horizon", Value: strconv.FormatFloat(p, 'f', 6, 64), Comparison: ">=", Limit: limit}}
+	t.Evidence = []schemas.Evidence{r.risk("p_no_order_within_horizon", p)}
 	return t
+}
+
+// noPurchase is the model's answer at an instant, rounded as it is compared and published.
+func (r *churnRule) noPurchase(q bgnbdAsk, at schemas.EventTime) float64 {
+	return numeric.Round6(churn.PNoPurchase(r.params, q.x, r.params.Units(q.tx), r.params.Units(max(at-q.origin, q.tx)), r.params.Units(r.pb.Horizon)))
+}
+
+func (r *churnRule) risk(fact string, p float64) schemas.Evidence {
+	comparison := ">="
+	if p < r.pb.Threshold {
+		comparison = "<"
+	}
+	return schemas.Evidence{Fact: fact, Value: strconv.FormatFloat(p, 'f', 6, 64), Comparison: comparison, Limit: strconv.FormatFloat(r.pb.Threshold, 'f', -1, 64)}
 }

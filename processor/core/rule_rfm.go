@@ -92,10 +92,10 @@ func (r *rfmRule) eval(v history.View, at schemas.EventTime, before *standing) s
 	}
 	s.fire = s.phase != before.phase
 	switch {
-	case before.aux != s.aux:
-		s.by = "cuts"
 	case ok && x.last == at:
 		s.by = "customer"
+	case before.aux != s.aux:
+		s.by = "cuts"
 	default:
 		s.by = "time"
 	}
@@ -133,7 +133,7 @@ func (r *rfmRule) trigger(v history.View, m *move) schemas.Trigger {
 	x, ok := r.values(v, m.facts)
 	cuts := r.in(m.facts)
 	if !ok || cuts == nil {
-		t.Evidence = []schemas.Evidence{{Fact: "frequency", Value: "0", Comparison: "==", Limit: "0"}}
+		t.Evidence = []schemas.Evidence{compared("frequency", 0, ">=", 1)}
 		return t
 	}
 	s := rfm.ScoreOf(&cuts.Cuts, x.recency, x.frequency, x.monetary)

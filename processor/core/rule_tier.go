@@ -30,17 +30,20 @@ func (r *tierRule) trigger(v history.View, m *move) schemas.Trigger {
 	value := s.Value
 	s.Level = m.to
 	t := tier.Change(r.pb, m.from, s)
-	if s.Level > 0 && t.MissingToNext < 0 {
+	t.MissingToKeep = tier.Missing(r.pb, r.growth, v, s)
+	if t.MissingToNext < 0 { // of what is taken back
 		t.MissingToNext = 0
 	}
 	fact := "growth_value"
 	if r.pb.Window != 0 {
 		fact += "_" + strconv.FormatInt(int64(r.pb.Window/schemas.Day), 10) + "d"
 	}
+	// What decided on the way up is the level reached, on the way down the one
+	// above, which is no longer.
 	if m.to > m.from {
-		t.Evidence = []schemas.Evidence{{Fact: fact, Value: strconv.FormatInt(value, 10), Comparison: ">=", Limit: strconv.FormatInt(r.pb.Levels[m.to].Reach, 10)}}
+		t.Evidence = []schemas.Evidence{compared(fact, value, ">=", r.pb.Levels[m.to].Reach)}
 	} else {
-		t.Evidence = []schemas.Evidence{{Fact: fact, Value: strconv.FormatInt(value, 10), Comparison: "<", Limit: strconv.FormatInt(r.pb.Levels[min(int(m.to)+1, len(r.pb.Levels)-1)].Reach, 10)}}
+		t.Evidence = []schemas.Evidence{compared(fact, value, "<", r.pb.Levels[min(int(m.to)+1, len(r.pb.Levels)-1)].Reach)}
 	}
 	return t
 }

@@ -1,6 +1,8 @@
 package core
 
 import (
+	"strconv"
+
 	"tidemark/playbook"
 	"tidemark/processor/history"
 	"tidemark/schemas"
@@ -14,7 +16,7 @@ type rule interface {
 	// eval says where the rule stands at an instant, given where it stood
 	// before. It reads the history as of that instant and nothing else.
 	eval(v history.View, at schemas.EventTime, before *standing) standing
-	// resume is the aux of a standing that was reached by an instant.
+	// resume is the aux of a standing that was reached at an instant.
 	resume(v history.View, at schemas.EventTime) int64
 	// trigger fills the body and the evidence of a move at an instant. ended is
 	// set for the end of an episode.
@@ -30,6 +32,7 @@ type standing struct {
 	fire bool // it begins an episode
 	end  bool // it ends the open episode
 	by   string
+	from schemas.EventTime // it has been so since this instant, if that is later than the one asked about
 }
 
 func standingOf(r *state.Rule) standing { return standing{phase: r.Phase, due: r.Due, aux: r.Aux} }
@@ -52,21 +55,28 @@ func (c *Core) settle(e *entry, ch *change) {
 	v := history.View{C: &e.Customer, Zone: c.zone}
 	c.ensure(e)
 	for _, r := range c.rule {
-		st := e.Rule(r.id())
-		touched := lastMove(st)
-		switch floor := now - r.common().CorrectWithin; {
-		case ch.tc >= ch.prior && ch.tc >= touched:
-			c.step(e, v, r, ch.tc, ch.tc, ch.cause, ch)
-		case ch.tc >= floor:
-			c.rewind(e, v, r, ch, now)
-		default:
-			// The past stands; it is an ordinary change now, and its effective_at
-			// is when its cause occurred.
-			c.step(e, v, r, max(ch.at, touched), now, ch.cause, ch)
-		}
+		c.settleRule(e, v, r, ch, now)
 		c.count(e, v, r, now)
 	}
 	c.arm(e)
+}
+
+func (c *Core) settleRule(e *entry, v history.View, r rule, ch *change, now schemas.EventTime) {
+	st := e.Rule(r.id())
+	touched := lastMove(st)
+	// The past can be told again as far as it may still be corrected, since a
+	// playbook put the rule where it stands, and where all orders are known singly.
+	floor := max(now-r.common().CorrectWithin, st.Armed, folded(e))
+	switch {
+	case ch.fresh && ch.tc >= ch.prior && ch.tc > touched:
+		c.step(e, v, r, ch.tc, ch.tc, ch.cause, ch)
+	case ch.tc >= floor:
+		c.rewind(e, v, r, ch, now)
+	default:
+		// The past stands; it is an ordinary change now, and its effective_at
+		// is when its cause occurred.
+		c.step(e, v, r, max(ch.at, touched, st.Armed), now, ch.cause, ch)
+	}
 }
 
 // lastMove is the instant of the rule's latest published step.
@@ -83,11 +93,18 @@ func (c *Core) step(e *entry, v history.View, r rule, at, facts schemas.EventTim
 	st := e.Rule(r.id())
 	before := standingOf(st)
 	s := r.eval(v, facts, &before)
+	at = max(at, s.from)
+	if s.by == "time" && cause != "" {
+		s.by = "customer"
+	}
 	since := st.Since
 	if s.phase != st.Phase {
 		st.Since = at
 	}
 	st.Phase, st.Due, st.Aux = s.phase, s.due, s.aux
+	if c.quiet {
+		st.Armed = at
+	}
 	if s.end {
 		if k := openFiring(st); k >= 0 {
 			c.end(e, v, r, st, k, at, cause)
@@ -153,6 +170,7 @@ func (c *Core) wake(e *entry, at schemas.EventTime) error {
 // arm sets the customer's timer to the first instant at which anything may
 // change. A timer that is too early is left: it is looked at when it fires.
 func (c *Core) arm(e *entry) {
+	c.ensure(e)
 	var due schemas.EventTime
 	for i := range e.Rules {
 		if d := e.Rules[i].Due; d != 0 && (due == 0 || d < due) {
@@ -172,16 +190,50 @@ func (c *Core) arm(e *entry) {
 }
 
 // ensure gives every rule of the playbook its place in the row, so that
-// pointers into it stay good while the rules run.
+// pointers into it stay good while the rules run, and stills the timers of
+// rules that are no longer in it.
 func (c *Core) ensure(e *entry) {
-	if len(e.Rules) >= len(c.rule)+len(c.recalls) && e.ensured == c.pb {
+	if e.ensured == c.pb {
 		return
 	}
+	e.ensured = c.pb
 	for _, r := range c.rule {
 		e.EnsureRule(r.id())
 	}
 	for _, k := range c.recalls {
 		e.EnsureRule(k.rd)
 	}
-	e.ensured = c.pb
+	if len(e.Rules) == len(c.rule)+len(c.recalls) {
+		return
+	}
+	for i := range e.Rules {
+		if st := &e.Rules[i]; !c.inForce(st.ID) {
+			st.Due = 0
+		}
+	}
+}
+
+func (c *Core) inForce(id uint32) bool {
+	for _, r := range c.rule {
+		if r.id() == id {
+			return true
+		}
+	}
+	for _, k := range c.recalls {
+		if k.rd == id {
+			return true
+		}
+	}
+	return false
+}
+
+// compared is a line of evidence that is true: where the comparison does not
+// hold, because the trigger takes back what was said, its opposite does.
+func compared(fact string, value int64, comparison string, limit int64) schemas.Evidence {
+	if comparison == ">=" && value < limit {
+		comparison = "<"
+	} else if comparison == "<" && value >= limit {
+		comparison = ">="
+	}
+	return schemas.Evidence{Fact: fact, Value: strconv.FormatInt(value, 10), Comparison: comparison, Limit: strconv.FormatInt(limit, 10)}
 }

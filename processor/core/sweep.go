@@ -2,6 +2,8 @@ package core
 
 import (
 	"encoding/binary"
+	"reflect"
+	"slices"
 	"sort"
 
 	"tidemark/playbook"
@@ -24,11 +26,13 @@ func (c *Core) beginSweep(s sweepState) {
 func (c *Core) Sweep(n int, wall schemas.EventTime) (bool, error) {
 	c.wall = wall
 	c.did = 0
+	before := len(c.ts.Sweeps)
 	done, err := c.sweep(n)
 	if err != nil {
 		return false, err
 	}
-	if c.did > 0 {
+	// That nobody was left is a decision too: who comes later is not swept.
+	if c.did > 0 || len(c.ts.Sweeps) != before {
 		c.items = append(c.items, schemas.JournalItem{Kind: schemas.SweepItem, Wall: wall, Place: binary.AppendUvarint(nil, uint64(c.did))})
 		c.did = 0
 	}
@@ -118,10 +122,11 @@ func (c *Core) prefetchIDs(ids []string) error {
 	return c.load(missing)
 }
 
-// sweepOne brings one customer in line with what the sweep is about.
+// sweepOne brings one customer in line with what the sweep is about. A second
+// time changes nothing.
 func (c *Core) sweepOne(e *entry, s *sweepState) {
 	v := history.View{C: &e.Customer, Zone: c.zone}
-	c.touch(e)
+	now := max(c.pos.Clock, e.Latest)
 	switch s.Kind {
 	case sweepCuts:
 		r := c.rfmNamed(s.Name)
@@ -133,27 +138,33 @@ func (c *Core) sweepOne(e *entry, s *sweepState) {
 		if cuts := r.in(s.From); cuts == nil || st.Aux >= cuts.Version {
 			return
 		}
-		at := max(s.From, lastMove(st))
-		c.step1(e, v, r, at)
+		c.touch(e)
+		c.settleRule(e, v, r, &change{tc: s.From, at: s.From, prior: e.Latest, fresh: true}, now)
+		c.count(e, v, r, now)
 	case sweepPlaybook:
-		// Who already qualifies is armed and not told.
-		c.quiet = true
 		c.ensure(e)
-		at := max(c.pos.Clock, e.Latest)
+		c.touch(e)
 		for _, r := range c.rule {
-			c.step1(e, v, r, at)
+			st := e.Rule(r.id())
+			if st.Armed >= s.From || !slices.Contains(s.Rules, r.common().Name) {
+				continue
+			}
+			if len(e.Orders) == 0 && len(e.Days) == 0 && e.Base.Count == 0 {
+				st.Armed = s.From // nothing to qualify by
+				continue
+			}
+			// Who already qualifies is armed and not told.
+			at := max(now, s.From)
+			c.quiet = true
+			c.step(e, v, r, at, at, "", nil)
+			c.quiet = false
+			c.count(e, v, r, at)
 		}
-		c.quiet = false
 	}
 	c.arm(e)
 }
 
-func (c *Core) step1(e *entry, v history.View, r rule, at schemas.EventTime) {
-	c.step(e, v, r, at, at, "", nil)
-	c.count(e, v, r, at)
-}
-
-// ahead moves a customer whom an event reaches before the sweep does.
+// ahead moves a customer whom an event or a timer reaches before the sweep does.
 func (c *Core) ahead(e *entry) {
 	if c.pb.Clock == playbook.Input {
 		return // the world stood still while the sweep ran
@@ -163,4 +174,49 @@ func (c *Core) ahead(e *entry) {
 			c.sweepOne(e, s)
 		}
 	}
+}
+
+// changed names the rules of now that are new or mean something else than in was.
+func changed(was, now *playbook.Playbook) (names []string) {
+	all := was.Zone.String() != now.Zone.String() || was.Currency != now.Currency || was.CountsAtPlaced != now.CountsAtPlaced
+	same := func(old, rule any) bool { return !all && reflect.DeepEqual(old, rule) }
+	note := func(name string, kept bool) {
+		if !kept {
+			names = append(names, name)
+		}
+	}
+	for _, t := range now.Tiers {
+		kept := false
+		for _, o := range was.Tiers {
+			if o.Name == t.Name {
+				a, b := o, t
+				a.Growth, b.Growth, a.MaxAge, b.MaxAge = 0, 0, 0, 0
+				kept = same(a, b) && same(was.Growth[o.Growth], now.Growth[t.Growth])
+			}
+		}
+		note(t.Name, kept)
+	}
+	for _, r := range now.RFM {
+		kept := false
+		for _, o := range was.RFM {
+			if o.Name == r.Name {
+				a, b := o, r
+				a.MaxAge, b.MaxAge = 0, 0
+				kept = same(a, b)
+			}
+		}
+		note(r.Name, kept)
+	}
+	for _, k := range now.Churn {
+		kept := false
+		for _, o := range was.Churn {
+			if o.Name == k.Name {
+				a, b := o, k
+				a.MaxAge, b.MaxAge = 0, 0
+				kept = same(a, b)
+			}
+		}
+		note(k.Name, kept)
+	}
+	return names
 }

@@ -21,6 +21,7 @@ type taskState struct {
 	Names       []string          `json:"names"` // the dictionary: the id of a rule is its place + 1
 	Cuts        []cutsState       `json:"cuts"`
 	Sweeps      []sweepState      `json:"sweeps"`
+	Armed       schemas.EventTime `json:"armed"`        // of the last playbook sweep
 	TransferOut int64             `json:"transfer_out"` // sequence of the last sent
 	TransferIn  []int64           `json:"transfer_in"`  // by sender, of the last taken
 }
@@ -116,12 +117,16 @@ func (c *Core) control(r *schemas.Control) error {
 		if c.pb != nil && c.pb.Version == pb.Version {
 			return nil
 		}
-		first := c.pb == nil
+		was := c.pb
 		c.adopt(pb)
 		c.ops = append(c.ops, state.Op{Kind: state.Set, Key: state.MetaKey(nil, "playbook"), Value: r.Body})
 		c.scheduleCuts()
-		if !first {
-			c.beginSweep(sweepState{Kind: sweepPlaybook, Name: pb.Version, From: max(c.pos.Clock, r.EffectiveAt)})
+		if was != nil {
+			if rules := changed(was, pb); len(rules) > 0 {
+				// Each sweep has its own instant, by which a customer shows that she was reached.
+				c.ts.Armed = max(c.pos.Clock, r.EffectiveAt, c.ts.Armed+1)
+				c.beginSweep(sweepState{Kind: sweepPlaybook, Name: pb.Version, Rules: rules, From: c.ts.Armed})
+			}
 		}
 		return nil
 	case ControlCuts:
@@ -198,7 +203,7 @@ func (c *Core) transfer(r *schemas.Transfer) error {
 }
 
 // maxTransfer bounds the body of one message; larger ones go in chunks.
-const maxTransfer = 900_000
+const maxTransfer = 800_000
 
 // transferTo sends a message to another task, or to oneself, in the transaction of the next Ready.
 func (c *Core) transferTo(to int32, kind, name string, at schemas.EventTime, body []byte) {

@@ -51,8 +51,8 @@ type timers struct {
 // add tells of a timer that was armed.
 func (t *timers) add(due schemas.EventTime, id string) {
 	n := timer{due, id}
-	if !t.all && !n.less(t.far) {
-		return
+	if !t.all && t.far.less(n) {
+		return // it is found in the store, or among the unapplied, when its turn comes
 	}
 	heap.Push(&t.heap, n)
 }
@@ -101,7 +101,7 @@ func (c *Core) fillTimers() error {
 				return
 			}
 			n := timer{e.Wake, e.ID}
-			if (old == (timer{}) || old.less(n)) && (all || n.less(far)) {
+			if (old == (timer{}) || old.less(n)) && (all || !far.less(n)) {
 				heap.Push(&t.heap, n)
 			}
 		})

@@ -27,7 +27,7 @@ func (v View) Window(window, at schemas.EventTime) Sums {
 	from := at - window
 	if window == 0 {
 		b := &v.C.Base
-		s = Sums{Orders: b.Count, Net: b.Sum, Growing: b.Sum, Refunded: b.Refunded}
+		s = Sums{Orders: b.Count, Net: b.Sum, Growing: b.Sum - b.Omitted, Refunded: b.Refunded}
 	}
 	for i := range v.C.Days {
 		d := &v.C.Days[i]
@@ -36,7 +36,8 @@ func (v View) Window(window, at schemas.EventTime) Sums {
 		}
 		s.Orders += d.Count
 		s.Net += d.Sum
-		s.Growing += d.Sum
+		s.Growing += d.Sum - d.Omitted
+		s.Refunded += d.Refunded
 	}
 	for i := len(v.C.Orders) - 1; i >= 0; i-- {
 		o := &v.C.Orders[i]
@@ -49,25 +50,27 @@ func (v View) Window(window, at schemas.EventTime) Sums {
 		if o.Refunded > 0 || o.Voided > 0 {
 			s.Refunded++
 		}
-		if o.Paid == 0 {
+		if o.StandIn() {
 			// A refund that met no order lowers what was spent, and no count.
-			s.Net -= o.Refunded
-			s.Growing -= o.Refunded
+			s.Net -= o.Lowers()
+			s.Growing -= o.Lowers()
+			continue
+		}
+		if !o.Counts() {
 			continue
 		}
 		net := o.Net()
-		if net <= 0 {
-			continue
-		}
 		s.Orders++
 		s.Net += net
-		s.Growing += growing(o, net)
+		s.Growing += Growing(o)
 	}
 	s.Net, s.Growing = max(s.Net, 0), max(s.Growing, 0)
 	return s
 }
 
-func growing(o *state.Order, net int64) int64 {
+// Growing is the part of an order's net that earns growth value.
+func Growing(o *state.Order) int64 {
+	net := o.Net()
 	if o.Omitted == 0 {
 		return net
 	}
@@ -81,7 +84,7 @@ func growing(o *state.Order, net int64) int64 {
 // Last is the occurred_at of the last order up to at that still counts.
 func (v View) Last(at schemas.EventTime) (schemas.EventTime, bool) {
 	for i := len(v.C.Orders) - 1; i >= 0; i-- {
-		if o := &v.C.Orders[i]; o.At <= at && o.Net() > 0 {
+		if o := &v.C.Orders[i]; o.At <= at && o.Counts() {
 			return o.At, true
 		}
 	}
@@ -101,15 +104,22 @@ func (v View) First(at schemas.EventTime) (schemas.EventTime, bool) {
 	if v.C.Base.Count > 0 {
 		return v.C.Base.First, true
 	}
-	if len(v.C.Days) > 0 && v.C.Days[0].Last <= at {
-		return v.C.Days[0].Last, true
-	}
-	for i := range v.C.Orders {
-		if o := &v.C.Orders[i]; o.Net() > 0 {
-			return o.At, o.At <= at
+	first, ok := schemas.EventTime(0), false
+	for i := range v.C.Days {
+		if d := &v.C.Days[i]; d.Count > 0 {
+			first, ok = d.Last, true
+			break
 		}
 	}
-	return 0, false
+	for i := range v.C.Orders {
+		if o := &v.C.Orders[i]; o.Counts() {
+			if !ok || o.At < first {
+				first, ok = o.At, true
+			}
+			break
+		}
+	}
+	return first, ok && first <= at
 }
 
 // Repeat is the summary that buy-till-you-die models read: distinct local days
@@ -135,20 +145,17 @@ func (v View) Repeat(at schemas.EventTime) Repeat {
 	if b := &v.C.Base; b.Count > 0 {
 		r = Repeat{Days: b.Days, First: v.Zone.Day(b.First), Last: v.Zone.Day(b.Last)}
 	}
-	for i := range v.C.Days {
-		if v.C.Days[i].Last <= at && v.C.Days[i].Count > 0 {
-			add(v.C.Days[i].Last)
-		}
-	}
-	for i := range v.C.Orders {
-		o := &v.C.Orders[i]
-		if o.At > at {
-			break
-		}
-		if o.Net() > 0 {
+	v.each(func(d *state.DaySum, o *state.Order) bool {
+		switch {
+		case d != nil && d.Last <= at && d.Count > 0:
+			add(d.Last)
+		case o != nil && o.At > at:
+			return false
+		case o != nil && o.Counts():
 			add(o.At)
 		}
-	}
+		return true
+	})
 	return r
 }
 
@@ -167,7 +174,7 @@ func (v View) NextLeave(window, at schemas.EventTime) (schemas.EventTime, bool) 
 		take(v.C.Days[i].Last)
 	}
 	for i := range v.C.Orders {
-		if o := &v.C.Orders[i]; o.Net() > 0 || o.Paid == 0 {
+		if o := &v.C.Orders[i]; o.Counts() || o.StandIn() {
 			take(o.At)
 		}
 	}
@@ -178,36 +185,46 @@ func (v View) NextLeave(window, at schemas.EventTime) (schemas.EventTime, bool) 
 // is less than limit if no order comes any more. window must not be 0.
 func (v View) FallsBelow(window, at schemas.EventTime, sum, limit int64) (schemas.EventTime, bool) {
 	from := at - window
-	for i := range v.C.Days {
-		d := &v.C.Days[i]
-		if d.Last <= from || d.Last > at {
-			continue
+	var due schemas.EventTime
+	v.each(func(d *state.DaySum, o *state.Order) bool {
+		var left schemas.EventTime
+		switch {
+		case d != nil && d.Last > from && d.Last <= at:
+			left, sum = d.Last, sum-(d.Sum-d.Omitted)
+		case o == nil || o.At <= from || o.At > at:
+			return true
+		case o.StandIn():
+			left, sum = o.At, sum+o.Lowers()
+		case o.Counts():
+			left, sum = o.At, sum-Growing(o)
+		default:
+			return true
 		}
-		if sum -= d.Sum; sum < limit {
-			return d.Last + window, true
+		if sum < limit {
+			due = left + window
+			return false
+		}
+		return true
+	})
+	return due, due != 0
+}
+
+// each calls fn with the days and the orders in order of time, until it says false.
+func (v View) each(fn func(*state.DaySum, *state.Order) bool) {
+	days, orders := v.C.Days, v.C.Orders
+	for len(days) > 0 || len(orders) > 0 {
+		var ok bool
+		if len(orders) == 0 || len(days) > 0 && days[0].Last <= orders[0].At {
+			ok = fn(&days[0], nil)
+			days = days[1:]
+		} else {
+			ok = fn(nil, &orders[0])
+			orders = orders[1:]
+		}
+		if !ok {
+			return
 		}
 	}
-	for i := range v.C.Orders {
-		o := &v.C.Orders[i]
-		if o.At <= from {
-			continue
-		}
-		if o.At > at {
-			break
-		}
-		if o.Paid == 0 {
-			sum += o.Refunded
-			continue
-		}
-		net := o.Net()
-		if net <= 0 {
-			continue
-		}
-		if sum -= growing(o, net); sum < limit {
-			return o.At + window, true
-		}
-	}
-	return 0, false
 }
 
 // mulDiv is a*b/c rounded down, without overflow in between; all >= 0, b <= c.

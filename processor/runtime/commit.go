@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -77,9 +78,14 @@ func (l *life) one(ctx context.Context, j job) error {
 	step := time.Since(begin)
 	ctx, cancel := context.WithTimeout(tctx, l.cfg.TransactionTimeout)
 	defer cancel()
+	*l.phases = phases{}
 	if err := l.prod.Commit(ctx, rd.Sequence, out); err != nil {
-		span.End(telemetry.Failed)
-		l.cfg.Telemetry.Metrics.CommitFailed(l.task, telemetry.Failed)
+		outcome := telemetry.Failed
+		if errors.Is(err, sinks.ErrFenced) {
+			outcome = telemetry.Fenced
+		}
+		span.End(outcome)
+		l.cfg.Telemetry.Metrics.CommitFailed(l.task, outcome)
 		return fmt.Errorf("commit %d: %w", rd.Sequence, err)
 	}
 	published := time.Since(begin) - step
@@ -88,8 +94,20 @@ func (l *life) one(ctx context.Context, j job) error {
 		return err
 	}
 	span.End(telemetry.Committed)
-	l.cfg.Telemetry.Metrics.Commit(l.task, telemetry.CommitPhases{Step: step, EndTxn: published, Apply: time.Since(begin) - step - published})
+	l.cfg.Telemetry.Metrics.Commit(l.task, telemetry.CommitPhases{Step: step, Produce: l.phases.produce, EndTxn: l.phases.end, Apply: time.Since(begin) - step - published})
 	return nil
+}
+
+// phases are the parts of the commit under way; the committer's alone.
+type phases struct{ produce, end time.Duration }
+
+func (p *phases) note(op sinks.Op, took time.Duration, _ error) {
+	switch op {
+	case sinks.OpAddPartitions, sinks.OpProduce:
+		p.produce += took
+	case sinks.OpEnd:
+		p.end += took
+	}
 }
 
 // records lays out what one transaction publishes, the journal record last.

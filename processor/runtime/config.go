@@ -63,19 +63,21 @@ type Config struct {
 	Telemetry *telemetry.Telemetry
 	Log       *slog.Logger
 
-	TransactionTimeout time.Duration // default 10 s
-	FetchMaxWait       time.Duration // default 250 ms
-	PartitionMaxBytes  int32         // default 4 MiB
-	QueueRecords       int           // decoded records that may wait per input; default 20,000
-	IdleDelay          time.Duration // commit at least so often while records are taken; default 1 s
-	BeatDelay          time.Duration // and so often when only the clock moves; default 10 s
-	ProbeEvery         time.Duration // how often the ends of the inputs are asked for; default 100 ms
-	MaxEvents          int           // records of one commit; default 50,000
-	MaxTriggers        int           // records published in one commit; default 20,000
-	MaxBytes           int           // bytes published in one commit; default 8 MiB
-	CacheBytes         int64         // decoded customers, per task; default 64 MiB / tasks owned is the caller's
-	BlockCache         *pebble.Cache // shared; nil: each store its own
-	MemTable           uint64
+	TransactionTimeout     time.Duration // default 10 s
+	FetchMaxWait           time.Duration // default 250 ms
+	PartitionMaxBytes      int32         // default 4 MiB
+	QueueRecords           int           // decoded records that may wait per input; default 20,000
+	MaxDelay               time.Duration // triggers wait so long for company; up to 1 ms, the default: not at all
+	IdleDelay              time.Duration // commit at least so often while records are taken; default 1 s
+	BeatDelay              time.Duration // and so often when only the clock moves; default 10 s
+	ProbeEvery             time.Duration // how often the ends of the inputs are asked for; default 100 ms
+	MaxEvents              int           // records of one commit; default 50,000
+	MaxTriggers            int           // records published in one commit; default 20,000
+	MaxBytes               int           // bytes published in one commit; default 8 MiB
+	CacheBytes             int64         // decoded customers, per task; default 64 MiB / tasks owned is the caller's
+	BlockCache             *pebble.Cache // shared; nil: each store its own
+	MemTable               uint64
+	BackoffMin, BackoffMax time.Duration // between two lives of a task; default 100 ms and 10 s
 	// Until is where the closing tick of a history goes (clock: input); 0: each task's last event.
 	Until schemas.EventTime
 	// Now is the wall clock. Default time.Now.
@@ -141,6 +143,8 @@ func (c *Config) defaults() {
 	def(&c.FetchMaxWait, 250*time.Millisecond)
 	def(&c.IdleDelay, time.Second)
 	def(&c.BeatDelay, 10*time.Second)
+	def(&c.BackoffMin, 100*time.Millisecond)
+	def(&c.BackoffMax, 10*time.Second)
 	def(&c.ProbeEvery, 100*time.Millisecond)
 	num(&c.QueueRecords, 20_000)
 	num(&c.MaxEvents, 50_000)

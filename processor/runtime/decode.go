@@ -78,7 +78,6 @@ type decoder struct {
 	cfg     *Config
 	readers *readers
 	task    int32
-	limit   int // bytes of one record
 	waits   func(string)
 	lastID  int32
 	lastK   schemas.Kind
@@ -156,8 +155,6 @@ func (d *decoder) event(ctx context.Context, kind schemas.Kind, r *source.Record
 	switch {
 	case r.Value == nil:
 		return &core.Dead{Step: core.StepFrame, Reason: core.ReasonNoValue, Detail: "the record has no value"}, nil
-	case len(r.Value) > d.limit:
-		return &core.Dead{Step: core.StepFrame, Reason: core.ReasonTooLarge, Detail: fmt.Sprintf("%d bytes, %d are allowed", len(r.Value), d.limit)}, nil
 	case len(r.Key) == 0:
 		return &core.Dead{Step: core.StepKey, Reason: core.ReasonKeyMissing, Detail: "the key must be the customer_id"}, nil
 	}

@@ -133,7 +133,7 @@ func (m *Manager) Wait() {
 
 // fatal says whether an error needs an operator.
 func fatal(err error) bool {
-	for _, e := range []error{ErrJournal, ErrJournalLost, ErrReplay, ErrInputLost, core.ErrEngine, core.ErrPartitions, core.ErrNoGenesis, core.ErrNoPlaybook, state.ErrStoreVersion, state.ErrRow} {
+	for _, e := range []error{ErrJournal, ErrJournalLost, ErrReplay, ErrInputLost, ErrDeadLetters, core.ErrEngine, core.ErrPartitions, core.ErrNoGenesis, core.ErrNoPlaybook, state.ErrStoreVersion, state.ErrRow} {
 		if errors.Is(err, e) {
 			return true
 		}
@@ -153,7 +153,7 @@ func (m *Manager) runTask(ctx context.Context, task int32) {
 	}
 	defer m.cfg.Telemetry.DropTask(task)
 	defer m.cfg.Telemetry.Tasks.Remove(task)
-	backoff := 100 * time.Millisecond
+	backoff := m.cfg.BackoffMin
 	sleep := func(d time.Duration) {
 		select {
 		case <-ctx.Done():
@@ -184,16 +184,18 @@ func (m *Manager) runTask(ctx context.Context, task int32) {
 		m.mu.Unlock()
 		store.Close()
 	}()
+	ph := &phases{}
 	prod := sinks.NewProducer(sinks.ProducerConfig{
 		Addr: kafka.TCP(m.cfg.Brokers...), Transport: m.cfg.Transport,
 		TransactionalIDs:   [2]string{fmt.Sprintf("tidemark-%s-%d-0", m.cfg.App, task), fmt.Sprintf("tidemark-%s-%d-1", m.cfg.App, task)},
 		TransactionTimeout: m.cfg.TransactionTimeout, Now: m.cfg.Now,
+		Stats: sinks.Stats{Phase: ph.note},
 	})
 	for ctx.Err() == nil {
 		began := time.Now()
-		l := &life{cfg: &m.cfg, task: task, ids: m.ids, readers: m.readers, store: store, prod: prod,
+		l := &life{cfg: &m.cfg, task: task, ids: m.ids, readers: m.readers, store: store, prod: prod, phases: ph,
 			chunks: make(chan chunk, 4), failed: make(chan error, 1), commits: make(chan job, 1),
-			results: make(chan result, 1), probes: make(chan probe), committed: m.note, ranBefore: m.ranBefore}
+			results: make(chan result, 1), probes: make(chan probe), nudge: make(chan struct{}, 1), committed: m.note, ranBefore: m.ranBefore}
 		err := l.run(ctx)
 		if ctx.Err() != nil {
 			return
@@ -209,12 +211,12 @@ func (m *Manager) runTask(ctx context.Context, task int32) {
 			return
 		}
 		if time.Since(began) > 10*time.Second {
-			backoff = 100 * time.Millisecond
+			backoff = m.cfg.BackoffMin
 		}
 		log.Warn("beginning again from the journal", "err", err, "after", backoff)
 		show(telemetry.Restoring, fmt.Sprint("beginning again after: ", err))
 		sleep(backoff)
-		backoff = min(backoff*2, 10*time.Second)
+		backoff = min(backoff*2, m.cfg.BackoffMax)
 	}
 }
 
@@ -272,6 +274,9 @@ func (m *Manager) ranBefore(ctx context.Context, task int32) (string, error) {
 	r, err := c.OffsetFetch(ctx, &kafka.OffsetFetchRequest{GroupID: m.cfg.Group, Topics: map[string][]int{m.cfg.Topics.Orders: {int(task)}, m.cfg.Topics.Behaviors: {int(task)}}})
 	if err != nil {
 		return "", fmt.Errorf("the group's offsets: %w", err)
+	}
+	if errors.Is(r.Error, kafka.GroupIdNotFound) {
+		return "", nil // nobody ever joined it
 	}
 	if r.Error != nil {
 		return "", fmt.Errorf("the group's offsets: %w", r.Error)

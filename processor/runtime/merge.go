@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"fmt"
 	"math"
 
 	"tidemark/processor/core"
@@ -15,6 +16,8 @@ type queue struct {
 	end   schemas.Offset // the end that is known: from a response, or asked for
 	taken schemas.EventTime
 	held  bool // its fetching is paused
+
+	screened int // of recs: up to here their sizes were looked at
 }
 
 func (q *queue) empty() bool  { return q.at == len(q.recs) }
@@ -25,13 +28,28 @@ func (q *queue) atEnd() bool { return q.empty() && q.next >= q.end }
 
 func (q *queue) add(c *chunk) {
 	if q.empty() {
-		q.recs, q.at = c.recs, 0
+		q.recs, q.at, q.screened = c.recs, 0, 0
 	} else {
 		q.recs = append(q.recs[q.at:len(q.recs):len(q.recs)], c.recs...)
+		q.screened = max(q.screened-q.at, 0)
 		q.at = 0
 	}
 	q.next = c.next
 	q.end = max(q.end, c.end)
+}
+
+// screen refuses what is over the size that the playbook allows. It is done
+// here and not where records are decoded: only the state knows which playbook is
+// in force, and a replay takes the verdict from the journal.
+func (q *queue) screen(limit int) {
+	for i := max(q.screened, q.at); i < len(q.recs); i++ {
+		r := &q.recs[i]
+		if n := len(r.Raw.Value); n > limit {
+			r.Dead = &core.Dead{Step: core.StepFrame, Reason: core.ReasonTooLarge, Detail: fmt.Sprintf("%d bytes, %d are allowed", n, limit)}
+			r.Event = nil
+		}
+	}
+	q.screened = len(q.recs)
 }
 
 // mergeKey is the event time by which inputs are merged. What has none comes as
@@ -48,8 +66,9 @@ type queues [schemas.Inputs]queue
 
 // merge appends up to limit records to dst in the order in which they are to
 // be taken, and leaves them in their queues. It stops where an input that must
-// be waited for has run dry.
-func (q *queues) merge(dst []core.Record, limit int) []core.Record {
+// be waited for has run dry: all but transfers, which come when they come. Until
+// a playbook is in force only the control topic is read.
+func (q *queues) merge(dst []core.Record, limit int, playbook bool) []core.Record {
 	var at [schemas.Inputs]int
 	for i := range q {
 		at[i] = q[i].at
@@ -57,8 +76,11 @@ func (q *queues) merge(dst []core.Record, limit int) []core.Record {
 	for len(dst) < limit {
 		best, key := -1, schemas.EventTime(0)
 		for i := range q {
+			if !playbook && i != int(schemas.ControlInput) {
+				continue
+			}
 			if at[i] == len(q[i].recs) {
-				if i <= int(schemas.BehaviorEvents) && q[i].next < q[i].end {
+				if i != int(schemas.TransferInput) && q[i].next < q[i].end {
 					return dst // its next record may be the earliest
 				}
 				continue

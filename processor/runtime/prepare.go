@@ -55,7 +55,7 @@ func Prepare(ctx context.Context, cfg Config, o PrepareOptions) (*Prepared, erro
 		n, ok := have[t]
 		switch {
 		case !ok && (!o.Create || o.Partitions == 0 && p.Tasks == 0):
-			problems = append(problems, fmt.Sprintf("the input topic %s does not exist; create it with the partitions that you want, or let tidemark do so with kafka.create_topics and kafka.partitions", t))
+			problems = append(problems, fmt.Sprintf("the input topic %s does not exist; create it with the partitions that you want, or let tidemark do so with kafka.create_topics and run --partitions", t))
 		case ok && p.Tasks != 0 && n != p.Tasks:
 			problems = append(problems, fmt.Sprintf("%s has %d partitions and %s has %d; both need the same number", cfg.Topics.Orders, p.Tasks, t, n))
 		case ok:
@@ -302,7 +302,7 @@ func firstEvent(ctx context.Context, cfg *Config, tasks int32) (schemas.EventTim
 		if f.Topic == cfg.Topics.Behaviors {
 			kind = schemas.Behavior
 		}
-		d := &decoder{cfg: &Config{Tasks: tasks}, readers: rd, task: f.Partition, limit: 1 << 30, waits: func(string) {}}
+		d := &decoder{cfg: &Config{Tasks: tasks}, readers: rd, task: f.Partition, waits: func(string) {}}
 		for i := range f.Records {
 			var e schemas.Event
 			dead, err := d.event(ctx, kind, &f.Records[i], &e)

@@ -10,6 +10,7 @@ import (
 	"tidemark/processor/core"
 	"tidemark/processor/source"
 	"tidemark/schemas"
+	"tidemark/state"
 	"tidemark/telemetry"
 )
 
@@ -23,6 +24,9 @@ var (
 	ErrReplay = errors.New("runtime: a replay of the journal gives other triggers")
 	// ErrInputLost: the input no longer holds what the task has to take next.
 	ErrInputLost = errors.New("runtime: the input no longer holds the next records")
+	// ErrDeadLetters: so many records in a row were refused that going on would
+	// only move a backlog to the dead letters. A restart goes on and counts anew.
+	ErrDeadLetters = errors.New("runtime: too many dead letters in a row")
 )
 
 // restore brings the store to the end of the journal and leaves the fetcher
@@ -36,11 +40,6 @@ func (l *life) restore(ctx context.Context) error {
 	if pos.Sequence > 0 && pos.Task != l.task {
 		return fmt.Errorf("%w: the store is of task %d", ErrJournal, pos.Task)
 	}
-	if l.core, err = core.New(core.Config{App: l.cfg.App, Task: l.task, Tasks: l.cfg.Tasks, CacheBytes: l.cfg.CacheBytes,
-		Writer: l.cfg.Instance, Epoch: int32(l.prod.Epoch()),
-		Budget: core.Budget{Triggers: l.cfg.MaxTriggers, Bytes: l.cfg.MaxBytes, Units: 50_000, Records: l.cfg.MaxEvents}}, l.store, pos); err != nil {
-		return err
-	}
 	l.client = source.NewClient(l.sourceConfig(nil))
 	jp := source.TopicPartition{Topic: l.cfg.Topics.Journal, Partition: l.task}
 	ends, err := l.client.EndOffsets(ctx, []source.TopicPartition{jp}, true)
@@ -52,19 +51,36 @@ func (l *life) restore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if pos.Sequence == 0 {
+		// A task begins where its inputs begin: at the log's start, or where the
+		// first record of its journal says.
+		if err := l.begin(ctx, &pos, records); err != nil {
+			return err
+		}
+	}
+	if l.core, err = core.New(core.Config{App: l.cfg.App, Task: l.task, Tasks: l.cfg.Tasks, CacheBytes: l.cfg.CacheBytes,
+		Writer: l.cfg.Instance, Epoch: int32(l.prod.Epoch()),
+		PauseOnDead: true,
+		Budget:      core.Budget{Triggers: l.cfg.MaxTriggers, Bytes: l.cfg.MaxBytes, Units: 50_000, Records: l.cfg.MaxEvents}}, l.store, pos); err != nil {
+		return err
+	}
 	l.journal = schemas.Offset(end)
 
 	l.fetch = source.NewFetcher(l.sourceConfig(l.inputs()))
+	// What is there now must be read before anything is taken, so that the merge
+	// by event time sees all inputs, and the playbook stands before the first event.
+	if ends, err = l.client.EndOffsets(ctx, l.inputs(), true); err != nil {
+		return fmt.Errorf("the ends of the inputs: %w", err)
+	}
+	for i, tp := range l.inputs() {
+		l.q[i].next, l.q[i].end = pos.Inputs[i], schemas.Offset(ends[tp])
+	}
 	for i := range schemas.Inputs {
 		l.fetch.Seek(l.cfg.Topics.input(i), l.partitionOf(i), int64(pos.Inputs[i]))
 	}
-	limit := 1 << 20
-	if pb := l.core.Playbook(); pb != nil && pb.MaxEventBytes > 0 {
-		limit = pb.MaxEventBytes
-	}
 	rctx, cancel := context.WithCancel(ctx)
 	stopped := make(chan struct{})
-	go func() { defer close(stopped); l.reader(rctx, limit) }()
+	go func() { defer close(stopped); l.reader(rctx) }()
 	l.stop = func() { cancel(); <-stopped }
 
 	hash := pos.Hash
@@ -87,6 +103,26 @@ func (l *life) restore(ctx context.Context) error {
 		hash = rec.hash
 	}
 	l.core.SetJournalNext(l.journal)
+	return nil
+}
+
+// begin finds the first position of a task without a store.
+func (l *life) begin(ctx context.Context, pos *state.Position, records []journalRecord) error {
+	if len(records) > 0 {
+		for _, s := range records[0].j.Starts {
+			if s.Input >= 0 && s.Input < schemas.Inputs {
+				pos.Inputs[s.Input] = s.Offset
+			}
+		}
+		return nil
+	}
+	starts, err := l.client.StartOffsets(ctx, l.inputs())
+	if err != nil {
+		return fmt.Errorf("the starts of the inputs: %w", err)
+	}
+	for i, tp := range l.inputs() {
+		pos.Inputs[i] = schemas.Offset(starts[tp])
+	}
 	return nil
 }
 
@@ -149,7 +185,7 @@ func (l *life) readJournal(ctx context.Context, jp source.TopicPartition, from, 
 					return nil, fmt.Errorf("%w: offset %d has format %d, this engine reads %d", ErrJournal, r.Offset, j.Format, core.JournalFormat)
 				}
 				if j.Sequence > sequence && j.Engine != core.Engine {
-					return nil, fmt.Errorf("%w: record %d was written by engine %d, this binary is %d; run the old one with run --drain first", core.ErrEngine, j.Sequence, j.Engine, core.Engine)
+					return nil, fmt.Errorf("%w: record %d was written by engine %d, this binary is %d; run the old one with run --drain first, which brings the store to the journal's end", core.ErrEngine, j.Sequence, j.Engine, core.Engine)
 				}
 				out = append(out, journalRecord{j: j, bytes: body, hash: xxhash.Sum64(body), next: r.Offset + 1})
 			}
@@ -286,6 +322,13 @@ func (l *life) more(ctx context.Context) error {
 	case c := <-l.chunks:
 		l.accept(&c)
 		return nil
+	case <-l.nudge:
+		if why := l.awaits(); why != "" {
+			l.set(telemetry.Waiting, why)
+		} else {
+			l.set(telemetry.Restoring, "replaying the journal")
+		}
+		return nil
 	case err := <-l.failed:
 		return lost(err)
 	case <-ctx.Done():
@@ -297,7 +340,7 @@ func (l *life) more(ctx context.Context) error {
 func lost(err error) error {
 	var oor *source.OffsetOutOfRangeError
 	if errors.As(err, &oor) {
-		return fmt.Errorf("%w: %w; restore a newer checkpoint, or begin anew under another app name", ErrInputLost, err)
+		return fmt.Errorf("%w: %w; begin anew under another app name, and give inputs a retention longer than a task may stand still", ErrInputLost, err)
 	}
 	return fmt.Errorf("fetch: %w", err)
 }

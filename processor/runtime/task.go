@@ -3,6 +3,7 @@ package runtime
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"tidemark/playbook"
@@ -34,10 +35,13 @@ type life struct {
 	commits chan job
 	results chan result
 	probes  chan probe
+	nudge   chan struct{}          // what the reader waits for has changed
+	waits   atomic.Pointer[string] // what that is; nil or "": nothing
 
 	inflight  bool
-	readyAt   time.Time
-	lastBeat  time.Time
+	linger    *time.Timer
+	lingerAt  time.Time // since when triggers wait for company
+	phases    *phases
 	lastFlush time.Time
 	probe     probe // the last one; its zero value: none yet
 	ticked    schemas.EventTime
@@ -127,10 +131,15 @@ func (l *life) set(state telemetry.State, detail string) {
 }
 
 // reader fetches and decodes until ctx ends.
-func (l *life) reader(ctx context.Context, limit int) {
-	d := &decoder{cfg: l.cfg, readers: l.readers, task: l.task, limit: limit, waits: func(why string) {
+func (l *life) reader(ctx context.Context) {
+	d := &decoder{cfg: l.cfg, readers: l.readers, task: l.task, waits: func(why string) {
 		if why != "" {
 			l.cfg.Log.Warn("waiting", "task", l.task, "for", why)
+		}
+		l.waits.Store(&why)
+		select {
+		case l.nudge <- struct{}{}:
+		default:
 		}
 	}}
 	names := map[string]schemas.Input{}
@@ -196,9 +205,12 @@ func (l *life) prober(ctx context.Context, done chan struct{}) {
 
 // loop owns the core.
 func (l *life) loop(ctx context.Context) error {
+	l.linger = time.NewTimer(time.Hour)
+	defer l.linger.Stop()
 	beat := time.NewTicker(min(l.cfg.IdleDelay, time.Second) / 4)
 	defer beat.Stop()
-	for {
+	l.cfg.Telemetry.Metrics.StoreBytes(l.task, int64(l.store.Size()))
+	for beats := 0; ; {
 		if err := l.work(ctx); err != nil {
 			return err
 		}
@@ -216,7 +228,12 @@ func (l *life) loop(ctx context.Context) error {
 			}
 		case err := <-l.failed:
 			return lost(err)
+		case <-l.nudge:
+		case <-l.linger.C:
 		case <-beat.C:
+			if beats++; beats%40 == 0 {
+				l.cfg.Telemetry.Metrics.StoreBytes(l.task, int64(l.store.Size()))
+			}
 		case <-ctx.Done():
 			return l.last()
 		}
@@ -254,7 +271,15 @@ const takeAtOnce = 8192
 // work takes what is there, ticks, and commits what is due.
 func (l *life) work(ctx context.Context) error {
 	for ctx.Err() == nil {
-		l.batch = l.q.merge(l.batch[:0], takeAtOnce)
+		pb := l.core.Playbook()
+		if _, ok := l.core.FireFrom(); !ok {
+			pb = nil // no genesis yet
+		}
+		if pb != nil {
+			l.q[schemas.OrderEvents].screen(pb.MaxEventBytes)
+			l.q[schemas.BehaviorEvents].screen(pb.MaxEventBytes)
+		}
+		l.batch = l.q.merge(l.batch[:0], takeAtOnce, pb != nil)
 		if len(l.batch) == 0 {
 			break
 		}
@@ -270,6 +295,9 @@ func (l *life) work(ctx context.Context) error {
 			}
 		}
 		l.release()
+		if l.core.Pausing() {
+			return l.pause()
+		}
 		if n < len(l.batch) {
 			if why := l.core.Blocked(); why != "" {
 				l.set(telemetry.Waiting, why)
@@ -292,13 +320,42 @@ func (l *life) work(ctx context.Context) error {
 			return err
 		}
 	}
-	if l.core.Blocked() == "" {
+	if why := l.awaits(); why != "" {
+		l.set(telemetry.Waiting, why)
+	} else if l.core.Blocked() == "" {
 		l.set(telemetry.Running, "")
 	}
 	if err := l.tick(); err != nil {
 		return err
 	}
 	return l.flush(false)
+}
+
+// awaits says what the task waits for, beside what the core does; "" if nothing.
+func (l *life) awaits() string {
+	if why := l.waits.Load(); why != nil && *why != "" {
+		return *why
+	}
+	if _, ok := l.core.FireFrom(); !ok || l.core.Playbook() == nil {
+		return "the first playbook in the control topic"
+	}
+	return ""
+}
+
+// pause commits what was decided, the dead letters with it, and ends this life
+// for good: somebody must look at the producer before the task goes on.
+func (l *life) pause() error {
+	if err := l.flush(true); err != nil {
+		return err
+	}
+	for l.inflight {
+		if err := l.landed(<-l.results); err != nil {
+			return err
+		}
+	}
+	n, last := l.core.Refused()
+	return fmt.Errorf("%w: %d records in a row were refused, the last for %s; see the topic %s, mend the producer, then restart this process to go on (the playbook's dead_letters.pause_after says how many)",
+		ErrDeadLetters, n, last, l.cfg.Topics.Out(schemas.DeadLetters))
 }
 
 // poll sees to a commit that landed, without waiting.
@@ -424,7 +481,7 @@ func (l *life) flush(must bool) error {
 	taken, publish := l.core.Pending()
 	now := time.Now()
 	if !must {
-		due := publish > 0 ||
+		due := publish > 0 && l.lingered(now) ||
 			taken > 0 && now.Sub(l.lastFlush) >= l.cfg.IdleDelay ||
 			now.Sub(l.lastFlush) >= l.cfg.BeatDelay ||
 			l.finished && !l.told
@@ -447,13 +504,25 @@ func (l *life) flush(must bool) error {
 	}
 	l.told = l.finished
 	rd.Position.JournalNext = l.journal + 2 // the record and the marker of its transaction
-	l.inflight, l.lastFlush = true, now
+	l.inflight, l.lastFlush, l.lingerAt = true, now, time.Time{}
 	l.sent = l.counts
 	l.counts = [schemas.Inputs]int{}
 	l.caughtUp = l.atEnd()
 	l.commits <- job{rd, l.traces}
 	l.traces = nil
 	return nil
+}
+
+// lingered says whether triggers waited long enough for company.
+func (l *life) lingered(now time.Time) bool {
+	if l.cfg.MaxDelay <= time.Millisecond {
+		return true
+	}
+	if l.lingerAt.IsZero() {
+		l.lingerAt = now
+		l.linger.Reset(l.cfg.MaxDelay)
+	}
+	return now.Sub(l.lingerAt) >= l.cfg.MaxDelay
 }
 
 func (l *life) atEnd() bool {

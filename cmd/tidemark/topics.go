@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+
+	"tidemark/topics"
+)
+
+type topicsCmd struct {
+	Create topicsCreateCmd `cmd:"" help:"Create the topics that are missing; change none."`
+	Check  topicsCheckCmd  `cmd:"" help:"Say what differs, and the command that mends it."`
+}
+
+type topicsCreateCmd struct {
+	connection
+	Partitions int32 `help:"Of input topics that do not exist yet." default:"0"`
+	DryRun     bool  `help:"Print the commands of Kafka's own tool instead."`
+}
+
+type topicsCheckCmd struct {
+	connection
+	Partitions int32  `help:"Of input topics that do not exist yet." default:"0"`
+	Format     string `help:"text, or json: one object." enum:"text,json" default:"text"`
+}
+
+func topicOptions(c *connection, partitions int32) (topics.Options, error) {
+	conn, err := c.open(false)
+	if err != nil {
+		return topics.Options{}, err
+	}
+	k := &conn.config.Kafka
+	return topics.Options{Brokers: k.Brokers, Transport: conn.transport, Names: conn.topics, Partitions: partitions,
+		ReplicationFactor: k.ReplicationFactor, MinInsync: k.MinInsyncReplicas}, nil
+}
+
+func (c *topicsCreateCmd) Run(ctx context.Context) error {
+	o, err := topicOptions(&c.connection, c.Partitions)
+	if err != nil {
+		return err
+	}
+	if c.DryRun {
+		r, err := topics.Check(ctx, o)
+		if err != nil {
+			return err
+		}
+		for _, f := range r.Findings {
+			if f.Missing && f.Command != "" {
+				fmt.Println(f.Command)
+			} else if f.Missing {
+				say("%s %s; %s", f.Topic, f.Problem, f.Cure)
+			}
+		}
+		return nil
+	}
+	made, err := topics.Create(ctx, o)
+	for _, name := range made {
+		fmt.Println(name)
+	}
+	if err != nil {
+		return err
+	}
+	say("%d topics created", len(made))
+	r, err := topics.Check(ctx, o)
+	if err != nil {
+		return err
+	}
+	printFindings(r)
+	return wrongTopics(r)
+}
+
+func (c *topicsCheckCmd) Run(ctx context.Context) error {
+	o, err := topicOptions(&c.connection, c.Partitions)
+	if err != nil {
+		return err
+	}
+	r, err := topics.Check(ctx, o)
+	if err != nil {
+		return err
+	}
+	if c.Format == "json" {
+		if r.Findings == nil {
+			r.Findings = []topics.Finding{}
+		}
+		if err := json.NewEncoder(os.Stdout).Encode(r); err != nil {
+			return err
+		}
+		return wrongTopics(r)
+	}
+	printFindings(r)
+	say("%d topics are there, %d partitions of the inputs; %d wrong, %d to consider", r.Topics, r.Partitions, r.Wrong(), len(r.Findings)-r.Wrong())
+	return wrongTopics(r)
+}
+
+func printFindings(r *topics.Report) {
+	for _, f := range r.Findings {
+		fmt.Printf("%s: %s: %s; %s\n", f.Topic, f.Level, f.Problem, f.Cure)
+		if f.Command != "" {
+			fmt.Println("  " + f.Command)
+		}
+	}
+}
+
+func wrongTopics(r *topics.Report) error {
+	if n := r.Wrong(); n > 0 {
+		return fmt.Errorf("%d things about the topics are wrong", n)
+	}
+	return nil
+}

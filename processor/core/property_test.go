@@ -1,0 +1,743 @@
+package core
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sort"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"tidemark/playbook"
+	"tidemark/schemas"
+	"tidemark/state"
+)
+
+// begin is where all made histories begin.
+const begin = schemas.EventTime(1_704_067_200_000) // 2024-01-01
+
+// rules is a playbook with one rule of each kind, windows short enough that a
+// history of some months passes them several times.
+func rules(t testing.TB, clock, extra string) *playbook.Playbook {
+	t.Helper()
+	pb, err := playbook.Compile([]byte(`
+playbook: property
+clock: `+clock+`
+time_zone: Europe/London
+currency: GBP
+horizon: 800d
+refund_wait: 20d
+disorder: 2d
+future: 7d
+rates: {USD: [{from: 2023-01-01, rate: "0.8"}, {from: 2024-03-01, rate: "0.75"}]}
+defaults: {correct_within: 400d}
+growth:
+  - {name: spend, per: {amount: "1.00", gives: 1}, omit_categories: [freight]}
+tiers:
+  - {name: club, on: spend, window: {rolling: 30d}, levels: [{name: A, reach: 0}, {name: B, reach: 60}, {name: C, reach: 120}]}
+  - {name: ever, on: spend, window: lifetime, levels: [{name: A, reach: 0}, {name: B, reach: 100}, {name: C, reach: 250}]}
+rfm:
+  - name: fixed
+    window: {rolling: 60d}
+    cuts: {by: fixed, recency_days: [10], frequency: [3], monetary: ["90.00"]}
+    classes: eight
+`+extra+`
+churn:
+  - {name: silent, model: hiatus, after: 20d}
+  - name: gone
+    model: bgnbd
+    parameters: {r: 0.243, alpha: 4.414, a: 0.793, b: 2.426, unit: 1w}
+    horizon: 13w
+    threshold: 0.7
+    min_silence: 3d
+    fallback: 25d
+recall:
+  - name: back
+    on: silent
+    audience: orders >= 2
+    send_after: 2d
+    holdout: 30%
+    arms: [{name: mail, weight: 1}, {name: call, weight: 1}]
+`), "property")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pb
+}
+
+const cutsByMean = `
+  - name: mean
+    window: {rolling: 60d}
+    cuts: {by: mean, refresh: week, delay: 3h}
+    classes: eight
+`
+
+// made is one history, sorted by occurred_at; no two events of one customer
+// share an instant.
+func made(t *rapid.T, customers, perCustomer int, clean bool) []*schemas.Event {
+	var all []*schemas.Event
+	n := 0
+	for c := range rapid.IntRange(1, customers).Draw(t, "customers") {
+		id := fmt.Sprintf("c%d", c)
+		at := begin
+		type order struct {
+			id        string
+			room      int64
+			currency  string
+			cancelled bool
+		}
+		var orders []order
+		event := func(e schemas.Event) *schemas.Event {
+			n++
+			e.EventID, e.CustomerID, e.OccurredAt = fmt.Sprintf("e%d", n), id, at
+			all = append(all, &e)
+			return &e
+		}
+		for range rapid.IntRange(1, perCustomer).Draw(t, "events") {
+			// Gaps from a minute to a month, mostly days.
+			at += schemas.EventTime(rapid.IntRange(1, 60*24).Draw(t, "minutes"))*schemas.Minute +
+				schemas.EventTime(rapid.SampledFrom([]int{0, 0, 0, 1, 2, 5, 12, 21, 31}).Draw(t, "days"))*schemas.Day
+			kind := rapid.SampledFrom([]string{"paid", "paid", "paid", "paid", "refund", "cancel", "again", "behavior", "early"}).Draw(t, "kind")
+			if kind != "paid" && kind != "behavior" && kind != "early" && len(orders) == 0 {
+				kind = "paid"
+			}
+			switch kind {
+			case "paid":
+				o := order{id: fmt.Sprintf("%s-o%d", id, n), currency: rapid.SampledFrom([]string{"GBP", "GBP", "GBP", "USD"}).Draw(t, "currency")}
+				o.room = int64(rapid.SampledFrom([]int{0, 500, 2000, 6000, 15000}).Draw(t, "amount"))
+				e := event(schemas.Event{Order: schemas.Paid, OrderID: o.id, AmountMinor: o.room, Currency: o.currency})
+				if o.room > 2000 && rapid.Bool().Draw(t, "freight") {
+					e.Items = []schemas.Item{{Category: "freight", AmountMinor: 1000}}
+				}
+				orders = append(orders, o)
+			case "refund":
+				o := &orders[rapid.IntRange(0, len(orders)-1).Draw(t, "which")]
+				amount := o.room
+				if rapid.Bool().Draw(t, "part") {
+					amount /= 2
+				}
+				o.room -= amount
+				event(schemas.Event{Order: schemas.Refunded, OrderID: o.id, AmountMinor: amount, Currency: o.currency})
+			case "cancel":
+				o := &orders[rapid.IntRange(0, len(orders)-1).Draw(t, "which")]
+				o.cancelled = true
+				event(schemas.Event{Order: schemas.Cancelled, OrderID: o.id, Currency: o.currency})
+			case "again": // an instalment
+				o := &orders[rapid.IntRange(0, len(orders)-1).Draw(t, "which")]
+				if clean && o.cancelled {
+					continue // what a payment after a cancellation means hangs on what came first
+				}
+				event(schemas.Event{Order: schemas.Paid, OrderID: o.id, AmountMinor: max(o.room, 3000), Currency: o.currency})
+			case "behavior":
+				event(schemas.Event{Kind: schemas.Behavior, Type: "app.opened"})
+			case "early": // a refund whose order does not come
+				event(schemas.Event{Order: schemas.Refunded, OrderID: fmt.Sprintf("%s-x%d", id, n), AmountMinor: 700, Currency: "GBP"})
+			}
+		}
+	}
+	sort.SliceStable(all, func(i, j int) bool { return all[i].OccurredAt < all[j].OccurredAt })
+	return all
+}
+
+// bed is a world with a playbook, ready for events.
+func bed(t testing.TB, pb *playbook.Playbook, cfg Config) *world {
+	t.Helper()
+	var control []Record
+	topics := &topics{control: &control}
+	topics.add(Record{Input: schemas.ControlInput, Control: NewGenesis(Genesis{Partitions: 1, Start: begin}, "test", 0)})
+	topics.add(Record{Input: schemas.ControlInput, Control: NewPlaybook(pb, "test", 0)})
+	w, err := newWorld(cfg, &control)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { w.close() })
+	w.wall = begin
+	if err := w.take(w.commitAll); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func (w *world) give(events ...*schemas.Event) {
+	for _, e := range events {
+		in := schemas.OrderEvents
+		if e.Kind == schemas.Behavior {
+			in = schemas.BehaviorEvents
+		}
+		w.wall = max(w.wall, e.OccurredAt)
+		w.topics.add(Record{Input: in, Event: e})
+	}
+}
+
+// take takes all that waits; cut is called wherever a Ready is due.
+func (w *world) take(cut func() error) error {
+	for {
+		recs := w.waiting(0)
+		if len(recs) == 0 {
+			return nil
+		}
+		n, err := w.core.Take(recs, w.wall)
+		if err != nil {
+			return err
+		}
+		if n < len(recs) {
+			if cut == nil {
+				return fmt.Errorf("took %d of %d: %s", n, len(recs), w.core.Blocked())
+			}
+			if err := cut(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (w *world) tick(to schemas.EventTime, cut func() error) error {
+	w.wall = max(w.wall, to)
+	for {
+		done, err := w.core.Tick(to, w.wall)
+		if err != nil || done {
+			return err
+		}
+		if cut == nil {
+			return fmt.Errorf("the tick stopped: %s", w.core.Blocked())
+		}
+		if err := cut(); err != nil {
+			return err
+		}
+	}
+}
+
+// commitAll lands and applies what waits, and gives transfers and controls back to the task.
+func (w *world) commitAll() error {
+	for {
+		r := w.core.Ready()
+		if r == nil {
+			return nil
+		}
+		w.land(r, w.own)
+		if err := w.apply(r); err != nil {
+			return err
+		}
+	}
+}
+
+func (w *world) own(moves []*schemas.Transfer, controls []*schemas.Control) {
+	for _, m := range moves {
+		w.topics.add(Record{Input: schemas.TransferInput, Transfer: m})
+	}
+	for _, m := range controls {
+		w.topics.add(Record{Input: schemas.ControlInput, Control: m})
+	}
+}
+
+// perCustomer is what was published, by key, in order.
+func perCustomer(out []Out) map[string][]string {
+	all := map[string][]string{}
+	for i := range out {
+		all[out[i].Key] = append(all[out[i].Key], string(out[i].Topic)+" "+string(out[i].Body))
+	}
+	return all
+}
+
+func sameOutput(t *rapid.T, w *world, what string, got, want []Out) {
+	a, b := perCustomer(got), perCustomer(want)
+	for key := range b {
+		if !slices.Equal(a[key], b[key]) {
+			show := func(out []Out) string {
+				var s strings.Builder
+				for i := range out {
+					if out[i].Key == key {
+						s.WriteString("  " + w.record(&out[i]) + "\n")
+					}
+				}
+				return s.String()
+			}
+			t.Fatalf("%s: of %s came\n%snot\n%s", what, key, show(got), show(want))
+		}
+	}
+	if len(a) != len(b) {
+		t.Fatalf("%s: output for %d keys, want %d", what, len(a), len(b))
+	}
+}
+
+func sound(t *rapid.T, w *world) {
+	for i := range w.out {
+		if wrong := check(w.cfg.App, &w.out[i]); len(wrong) > 0 {
+			t.Fatalf("%s", w.record(&w.out[i]))
+		}
+	}
+}
+
+// A step of a plan that is carried out twice: undisturbed, and disturbed.
+type step struct {
+	events []*schemas.Event
+	tick   schemas.EventTime
+	sweep  bool
+	pb     *playbook.Playbook
+}
+
+// TestDisturbed: wherever Readys are cut, however small the budget and the
+// cache, and whatever crashes and gets lost, each customer's output and the
+// final store are those of a run that was never disturbed.
+func TestDisturbed(t *testing.T) {
+	for _, clock := range []string{"live", "input"} {
+		t.Run(clock, func(t *testing.T) {
+			pb := rules(t, clock, cutsByMean)
+			other := rules(t, clock, strings.Replace(cutsByMean, "60d", "50d", 1))
+			rapid.Check(t, func(rt *rapid.T) {
+				events := made(rt, 5, 14, false)
+				for range rapid.IntRange(0, 3).Draw(rt, "repeats") {
+					i := rapid.IntRange(0, len(events)-1).Draw(rt, "repeat")
+					j := rapid.IntRange(i, len(events)-1).Draw(rt, "where")
+					if clock == "input" {
+						j = i
+					}
+					events = slices.Insert(events, j+1, events[i])
+				}
+				plan := plan(rt, clock, events, other)
+				calm := bed(t, pb, Config{CacheBytes: 1 << 20})
+				defer calm.close()
+				carry(rt, calm, plan, nil)
+				sound(rt, calm)
+
+				wild := bed(t, pb, Config{
+					CacheBytes: rapid.SampledFrom([]int64{0, 2000, 1 << 20}).Draw(rt, "cache"),
+					Budget: Budget{
+						Triggers: rapid.IntRange(0, 3).Draw(rt, "triggers"), Bytes: rapid.SampledFrom([]int{0, 300, 3000}).Draw(rt, "bytes"),
+						Units: rapid.IntRange(0, 3).Draw(rt, "units"), Records: rapid.IntRange(0, 4).Draw(rt, "records"),
+					}})
+				defer wild.close()
+				carry(rt, wild, plan, rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 1)))
+				sameOutput(rt, wild, "disturbed", wild.out, calm.out)
+				a, err := wild.dump()
+				if err != nil {
+					rt.Fatal(err)
+				}
+				b, err := calm.dump()
+				if err != nil {
+					rt.Fatal(err)
+				}
+				delete(a, "mposition")
+				delete(b, "mposition")
+				if d := difference(b, a); d != "" {
+					rt.Fatalf("the store is another: %s", d)
+				}
+			})
+		})
+	}
+}
+
+// plan makes steps of a history: in input mode sorted, live somewhat late, with
+// ticks, sweeps and a new playbook between.
+func plan(t *rapid.T, clock string, events []*schemas.Event, other *playbook.Playbook) []step {
+	var steps []step
+	if clock == "live" {
+		events = disordered(t, events, 2*schemas.Day)
+	}
+	top := begin
+	changed := false
+	for len(events) > 0 {
+		n := rapid.IntRange(1, min(6, len(events))).Draw(t, "batch")
+		steps = append(steps, step{events: events[:n]})
+		for _, e := range events[:n] {
+			top = max(top, e.OccurredAt)
+		}
+		events = events[n:]
+		if clock == "live" {
+			if rapid.Bool().Draw(t, "tick") {
+				steps = append(steps, step{tick: top - 2*schemas.Day})
+			}
+			if rapid.Bool().Draw(t, "sweep") {
+				steps = append(steps, step{sweep: true})
+			}
+		}
+		if !changed && rapid.IntRange(0, 9).Draw(t, "playbook") == 0 {
+			steps = append(steps, step{pb: other})
+			changed = true
+		}
+	}
+	return append(steps, step{sweep: true}, step{tick: top + 40*schemas.Day}, step{sweep: true}, step{tick: top + 80*schemas.Day}, step{sweep: true})
+}
+
+// disordered delays each event by up to by.
+func disordered(t *rapid.T, events []*schemas.Event, by schemas.EventTime) []*schemas.Event {
+	type arrival struct {
+		at schemas.EventTime
+		e  *schemas.Event
+	}
+	var all []arrival
+	for _, e := range events {
+		late := schemas.EventTime(0)
+		if rapid.IntRange(0, 2).Draw(t, "late") == 0 {
+			late = schemas.EventTime(rapid.Int64Range(0, int64(by)-1).Draw(t, "by"))
+		}
+		all = append(all, arrival{e.OccurredAt + late, e})
+	}
+	sort.SliceStable(all, func(i, j int) bool { return all[i].at < all[j].at })
+	out := make([]*schemas.Event, len(all))
+	for i := range all {
+		out[i] = all[i].e
+	}
+	return out
+}
+
+// carry carries out a plan; with a source of trouble, disturbed. Live, what a
+// task sends to itself arrives between two steps, in both.
+func carry(t *rapid.T, w *world, steps []step, trouble *rand.Rand) {
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	live := w.core.pb.Clock == playbook.Live
+	var mail []func()
+	deliver := func(m []*schemas.Transfer, c []*schemas.Control) {
+		if live {
+			mail = append(mail, func() { w.own(m, c) })
+		} else {
+			w.own(m, c)
+		}
+	}
+	// cut makes a Ready and sees to one of its fates.
+	cut := func() error {
+		r := w.core.Ready()
+		if r == nil {
+			return nil
+		}
+		fate := 0
+		if trouble != nil {
+			fate = trouble.IntN(8)
+		}
+		switch fate {
+		case 1: // landed, and nobody heard of it
+			w.land(r, deliver)
+			_, err := w.restore()
+			return err
+		case 2: // lost
+			_, err := w.restore()
+			return err
+		case 3: // crash before it landed, with some of the store
+			if err := w.crash(trouble.IntN(101), trouble); err != nil {
+				return err
+			}
+			_, err := w.restore()
+			return err
+		case 4: // crash between the transaction and the store
+			w.land(r, deliver)
+			if err := w.crash(trouble.IntN(101), trouble); err != nil {
+				return err
+			}
+			_, err := w.restore()
+			return err
+		}
+		w.land(r, deliver)
+		return w.apply(r)
+	}
+	// drive goes on until the step is done and committed.
+	drive := func(s step) {
+		t.Helper()
+		for {
+			if recs := w.waiting(0); len(recs) > 0 {
+				_, err := w.core.Take(recs, w.wall)
+				must(err)
+			}
+			reached := func() bool { return s.tick <= w.core.Clock() && s.tick <= w.core.Position().Fired }
+			if s.tick != 0 && !reached() {
+				w.wall = max(w.wall, s.tick)
+				_, err := w.core.Tick(s.tick, w.wall)
+				must(err)
+			}
+			if s.sweep && w.core.Sweeping() {
+				n := 0
+				if trouble != nil {
+					n = trouble.IntN(4)
+				}
+				_, err := w.core.Sweep(n, w.wall)
+				must(err)
+			}
+			done := len(w.waiting(0)) == 0 && (s.tick == 0 || reached()) && !(s.sweep && w.core.Sweeping())
+			if done && len(w.core.items) == 0 {
+				return
+			}
+			if trouble == nil || done || trouble.IntN(3) > 0 {
+				must(cut())
+			}
+		}
+	}
+	for _, s := range steps {
+		if s.pb != nil {
+			w.topics.add(Record{Input: schemas.ControlInput, Control: NewPlaybook(s.pb, "test", 0)})
+		}
+		if !live {
+			s.sweep = false // the world stands still
+		}
+		w.give(s.events...)
+		drive(s)
+		for len(mail) > 0 {
+			for _, m := range mail {
+				m()
+			}
+			mail = nil
+			drive(step{})
+		}
+	}
+}
+
+// TestShuffled: live, events that come late by no more than the allowed
+// disorder lead to the state of a run in order.
+func TestShuffled(t *testing.T) {
+	pb := rules(t, "live", "")
+	rapid.Check(t, func(rt *rapid.T) {
+		events := made(rt, 3, 14, true)
+		sorted, late := bed(t, pb, Config{CacheBytes: 1 << 20}), bed(t, pb, Config{CacheBytes: 1 << 20})
+		defer sorted.close()
+		defer late.close()
+		inOrder(rt, sorted, events)
+		lateness(rt, late, disordered(rt, events, pb.Disorder), pb.Disorder)
+		end := events[len(events)-1].OccurredAt + 300*schemas.Day
+		for _, w := range []*world{sorted, late} {
+			if err := w.tick(end, nil); err != nil {
+				rt.Fatal(err)
+			}
+			if err := w.commitAll(); err != nil {
+				rt.Fatal(err)
+			}
+			sound(rt, w)
+		}
+		for i := range 3 {
+			id := fmt.Sprintf("c%d", i)
+			if got, want := facts(rt, late, id), facts(rt, sorted, id); got != want {
+				rt.Fatalf("%s, late:\n%s\nin order:\n%s", id, got, want)
+			}
+		}
+	})
+}
+
+func inOrder(t *rapid.T, w *world, events []*schemas.Event) {
+	for _, e := range events {
+		w.give(e)
+		if err := w.take(nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// lateness gives events as they arrive, and lets the clock follow by what is allowed.
+func lateness(t *rapid.T, w *world, events []*schemas.Event, by schemas.EventTime) {
+	top := begin
+	for _, e := range events {
+		w.give(e)
+		if err := w.take(nil); err != nil {
+			t.Fatal(err)
+		}
+		top = max(top, e.OccurredAt)
+		if rapid.Bool().Draw(t, "tick") {
+			if err := w.tick(top-by, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// facts is what must not hang on the order of arrival: orders, and where each rule stands.
+func facts(t *rapid.T, w *world, id string) string {
+	e, err := w.core.customer(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := e.Customer
+	var b strings.Builder
+	fmt.Fprintf(&b, "latest %d base %v days %v\n", c.Latest, c.Base, c.Days)
+	for _, o := range c.Orders {
+		if o.StandIn() {
+			o.Event = 0
+		}
+		fmt.Fprintf(&b, "%+v\n", o)
+	}
+	for _, x := range c.Wait {
+		fmt.Fprintf(&b, "%+v\n", x)
+	}
+	for _, r := range c.Rules {
+		if w.core.RuleName(r.ID) == "back" {
+			continue // what was sent is sent
+		}
+		fmt.Fprintf(&b, "%s phase %d due %d aux %d vals %v %v\n", w.core.RuleName(r.ID), r.Phase, r.Due, r.Aux, r.Vals, r.Counted)
+	}
+	return b.String()
+}
+
+// TestRewound: after any sequence of late events, what is published and not
+// retracted is what a run in order publishes and does not retract.
+func TestRewound(t *testing.T) {
+	pb := rules(t, "live", "")
+	rapid.Check(t, func(rt *rapid.T) {
+		events := made(rt, 1, 12, true)
+		var first []*schemas.Event // a refund without an order depends on when one stops waiting for it
+		for _, e := range events {
+			if !strings.Contains(e.OrderID, "-x") {
+				first = append(first, e)
+			}
+		}
+		events = first
+		if len(events) == 0 {
+			return
+		}
+		sorted, late := bed(t, pb, Config{CacheBytes: 1 << 20}), bed(t, pb, Config{CacheBytes: 1 << 20})
+		defer sorted.close()
+		defer late.close()
+		inOrder(rt, sorted, events)
+		// Up to 15 days late, which is less than a refund waits.
+		lateness(rt, late, disordered(rt, events, 15*schemas.Day), schemas.EventTime(rapid.IntRange(0, 15).Draw(rt, "lag"))*schemas.Day)
+		end := events[len(events)-1].OccurredAt + 100*schemas.Day
+		for _, w := range []*world{sorted, late} {
+			if err := w.tick(end, nil); err != nil {
+				rt.Fatal(err)
+			}
+			if err := w.commitAll(); err != nil {
+				rt.Fatal(err)
+			}
+			sound(rt, w)
+		}
+		if got, want := facts(rt, late, "c0"), facts(rt, sorted, "c0"); got != want {
+			rt.Fatalf("late:\n%s\nin order:\n%s", got, want)
+		}
+		if got, want := standingNow(late), standingNow(sorted); got != want {
+			rt.Fatalf("late leaves standing:\n%s\nin order:\n%s\nlate said:\n%s\nin order it said:\n%s", got, want, said(late), said(sorted))
+		}
+	})
+}
+
+func said(w *world) string {
+	var b strings.Builder
+	for i := range w.out {
+		b.WriteString(w.record(&w.out[i]) + "\n")
+	}
+	return b.String()
+}
+
+// standingNow is the last word on each episode that was not retracted, without
+// what tells how it was come by: ids, episodes, revisions, causes. The campaign
+// is left out: what was sent is sent.
+func standingNow(w *world) string {
+	last := map[string]schemas.Trigger{}
+	for i := range w.out {
+		tr, ok := w.out[i].Record.(schemas.Trigger)
+		if !ok || tr.TriggerHead().Rule == "back" {
+			continue
+		}
+		h := tr.TriggerHead()
+		key := fmt.Sprintf("%s/%d", h.Rule, h.Episode)
+		if h.Status == schemas.Retracted {
+			delete(last, key)
+			continue
+		}
+		last[key] = tr
+	}
+	var lines []string
+	for _, tr := range last {
+		h := *tr.TriggerHead()
+		if h.Status == schemas.Corrected {
+			h.Status = schemas.Fired
+		}
+		text := fmt.Sprintf("%013d %s %s %v", h.EffectiveAt, h.Rule, h.Status, h.Evidence)
+		switch tr := tr.(type) {
+		case *schemas.TierChange:
+			x := *tr
+			x.Head = schemas.Head{}
+			if x.ValidUntil != nil {
+				text += fmt.Sprint(" until ", *x.ValidUntil)
+				x.ValidUntil = nil
+			}
+			text += fmt.Sprintf(" %+v", x)
+		case *schemas.ChurnWarning:
+			text += fmt.Sprint(" ", tr.LastCoreAt, tr.SilenceMillis, tr.Orders, tr.ValueAtStake)
+			if tr.EndedAt != nil {
+				text += fmt.Sprint(" ended ", *tr.EndedAt)
+			}
+		case *schemas.LifecycleChange:
+			text += fmt.Sprint(" ", tr.From, tr.To, tr.MovedBy)
+			if tr.TimeInFromMS != nil {
+				text += fmt.Sprint(" after ", *tr.TimeInFromMS)
+			}
+		}
+		lines = append(lines, text)
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
+}
+
+// TestAllRefunded: a customer who was given all her money back stands where one
+// stands who never bought.
+func TestAllRefunded(t *testing.T) {
+	pb := rules(t, "live", cutsByMean)
+	rapid.Check(t, func(rt *rapid.T) {
+		w := bed(t, pb, Config{CacheBytes: 1 << 20})
+		defer w.close()
+		at := begin
+		var back []*schemas.Event
+		for i := range rapid.IntRange(1, 10).Draw(rt, "orders") {
+			at += schemas.EventTime(rapid.IntRange(1, 30*24).Draw(rt, "hours")) * schemas.Hour
+			id := fmt.Sprintf("o%d", i)
+			paid := &schemas.Event{Order: schemas.Paid, EventID: id, OrderID: id, CustomerID: "c0", OccurredAt: at,
+				AmountMinor: rapid.Int64Range(1, 20000).Draw(rt, "amount"), Currency: rapid.SampledFrom([]string{"GBP", "USD"}).Draw(rt, "currency")}
+			refund := *paid
+			refund.EventID, refund.Order = "r"+id, schemas.Refunded
+			if rapid.Bool().Draw(rt, "cancel") {
+				refund.Order = schemas.Cancelled
+			}
+			inOrder(rt, w, []*schemas.Event{paid})
+			if rapid.Bool().Draw(rt, "tick") {
+				if err := w.tick(at, nil); err != nil {
+					rt.Fatal(err)
+				}
+			}
+			back = append(back, &refund)
+		}
+		for len(back) > 0 {
+			i := rapid.IntRange(0, len(back)-1).Draw(rt, "refund")
+			at += schemas.EventTime(rapid.IntRange(0, 3*24).Draw(rt, "hours")) * schemas.Hour
+			back[i].OccurredAt = at
+			inOrder(rt, w, back[i:i+1])
+			back = slices.Delete(back, i, i+1)
+		}
+		e, err := w.core.customer("c0")
+		if err != nil {
+			rt.Fatal(err)
+		}
+		for i := range e.Rules {
+			r := &e.Rules[i]
+			if r.Phase != 0 || r.Counted {
+				rt.Errorf("%s: %s", w.core.RuleName(r.ID), w.row(&e.Customer))
+			}
+		}
+		if err := w.commitAll(); err != nil {
+			rt.Fatal(err)
+		}
+		sound(rt, w)
+		if got := standingNow(w); got != "" && !ended(w) {
+			rt.Errorf("still standing:\n%s", got)
+		}
+	})
+}
+
+// ended says whether all that stands is over, or is a change there and back.
+func ended(w *world) bool {
+	last := map[string]schemas.Trigger{}
+	for i := range w.out {
+		if tr, ok := w.out[i].Record.(schemas.Trigger); ok {
+			h := tr.TriggerHead()
+			last[fmt.Sprintf("%s/%d", h.Rule, h.Episode)] = tr
+		}
+	}
+	for _, tr := range last {
+		if c, ok := tr.(*schemas.ChurnWarning); ok && c.Status != schemas.Ended && c.Status != schemas.Retracted {
+			return false
+		}
+	}
+	return true
+}
+
+var _ = state.Position{}
