@@ -146,6 +146,10 @@ func (c *child) end(t testing.TB) {
 	_ = c.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-c.gone:
+		var exit *exec.ExitError
+		if errors.As(c.err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGTERM {
+			return // it had not begun to listen to signals
+		}
 		if c.err != nil {
 			t.Errorf("%s ended with %v:\n%s", c.name, c.err, c.log.last(20))
 		}

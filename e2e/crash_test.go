@@ -3,18 +3,23 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	kafka "github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"tidemark/playbook"
+	"tidemark/processor/runtime"
 	"tidemark/schemas"
 	"tidemark/testkit"
 )
@@ -185,6 +190,9 @@ type crashes struct {
 }
 
 func (c crashes) run(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the processes are not under the race detector")
+	}
 	rng := rand.New(rand.NewPCG(c.seed, 1))
 	t.Logf("seed %d (%s=%d does the same again)", c.seed, seedEnv, c.seed)
 	w := newWorld(t, c.tasks)
@@ -310,4 +318,92 @@ func TestKilledMembers(t *testing.T) {
 	kills := fromEnv(t, crashesEnv, 15)
 	seed := fromEnv(t, seedEnv, uint64(time.Now().UnixNano()%1e9))
 	crashes{kills: int(max(kills/4, 3)), seed: seed, tasks: 4, group: true, lives: 4 * time.Second, settle: time.Minute}.run(t)
+}
+
+// flaky is a connection that breaks at a random moment: before a request is
+// sent, half way through one, or after it was sent and before its answer came.
+type flaky struct {
+	net.Conn
+	broken func() bool
+}
+
+func (f flaky) Read(b []byte) (int, error) {
+	if f.broken() {
+		f.Close()
+		return 0, io.ErrUnexpectedEOF
+	}
+	n, err := f.Conn.Read(b)
+	if err == nil && f.broken() {
+		f.Close()
+		return 0, io.ErrUnexpectedEOF // the broker did it and nobody hears of it
+	}
+	return n, err
+}
+
+func (f flaky) Write(b []byte) (int, error) {
+	if f.broken() {
+		n, _ := f.Conn.Write(b[:len(b)/2])
+		f.Close()
+		return n, io.ErrClosedPipe
+	}
+	return f.Conn.Write(b)
+}
+
+// Connections that break at any moment leave transactions whose outcome nobody
+// knows. Each ends a life of the task, and the journal tells the next one.
+func TestBrokenConnections(t *testing.T) {
+	seed := fromEnv(t, seedEnv, uint64(time.Now().UnixNano()%1e9))
+	t.Logf("seed %d", seed)
+	w := newWorld(t, 2)
+	start := time.Now()
+	early := schemas.EventTime(start.UnixMilli()) - 2*schemas.Hour
+	w.prepare(compile(t, crashPlaybook(start, time.Minute)), &early)
+	var mu sync.Mutex
+	rng := rand.New(rand.NewPCG(seed, 3))
+	var calm atomic.Bool
+	var cuts atomic.Int64
+	transport := &kafka.Transport{Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := (&net.Dialer{}).DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return flaky{c, func() bool {
+			mu.Lock()
+			defer mu.Unlock()
+			if calm.Load() || rng.IntN(150) != 0 {
+				return false
+			}
+			cuts.Add(1)
+			return true
+		}}, nil
+	}}
+	p := w.start(t.TempDir(), "one", func(c *runtime.Config) {
+		c.Transport, c.TransactionTimeout, c.MaxEvents = transport, 2*time.Second, 200
+		c.BackoffMin, c.BackoffMax = 10*time.Millisecond, 50*time.Millisecond
+	})
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	l := newLoad(t, w, rand.New(rand.NewPCG(seed, 2)))
+	loaded := make(chan error, 1)
+	go l.run(ctx, loaded)
+	journal := testkit.Follow(t, w.topics.Journal)
+	epochs := map[string]bool{}
+	w.await(time.Minute, "forty lives of tasks", func() bool {
+		for _, j := range w.journals(journal) {
+			epochs[fmt.Sprint(j.Task, j.Epoch)] = true
+		}
+		return len(epochs) >= 40
+	})
+	stop()
+	if err := <-loaded; err != nil {
+		t.Fatal(err)
+	}
+	calm.Store(true)
+	w.covered(testkit.Limit)
+	p.stop()
+	r := w.audit()
+	if got, want := r.Orders+r.Behaviors, l.sent.Load(); got != want {
+		t.Errorf("%d events were taken, %d were sent", got, want)
+	}
+	t.Logf("%d broken connections, %d lives, %d commits, %d published, %.0f s", cuts.Load(), r.Epochs, r.Commits, r.Published, time.Since(start).Seconds())
 }

@@ -22,7 +22,7 @@ type Position struct {
 	Engine      int32
 	Sequence    int64                          // of the last journal record applied; 0: none
 	Hash        uint64                         // xxhash64 of that record's Avro bytes; 0: none
-	JournalNext schemas.Offset                 // where to read the journal on
+	JournalNext schemas.Offset                 // where to read the journal: at the record of Sequence or before it
 	Inputs      [schemas.Inputs]schemas.Offset // the next record to take of each input
 	Clock       schemas.EventTime
 	Fired       schemas.EventTime // every timer due up to this instant has fired

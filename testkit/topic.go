@@ -76,6 +76,12 @@ func deleteTopic(t testing.TB, client *kgo.Client, topic string) {
 	}
 }
 
+// AwaitTopic waits until a topic that something else creates has its partitions.
+func AwaitTopic(t testing.TB, topic string, partitions int) {
+	t.Helper()
+	awaitLeaders(t, Context(t), Client(t), topic, partitions)
+}
+
 // awaitLeaders waits until metadata names a leader for every partition: on a real
 // broker CreateTopics answers before the topic can be written to.
 func awaitLeaders(t testing.TB, ctx context.Context, client *kgo.Client, topic string, partitions int) {

@@ -70,7 +70,7 @@ func (d *demoCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cfg.Tasks = prep.Tasks
+	prep.Apply(&cfg, pb.Clock)
 	c := newDemoCounter(prep.Tasks, count)
 	cfg.OnCommit = c.commit
 	began := time.Now()

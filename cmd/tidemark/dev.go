@@ -58,7 +58,7 @@ func (d *devCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cfg.Tasks = prep.Tasks
+	prep.Apply(&cfg, pb.Clock)
 	connect, err := d.write(cl)
 	if err != nil {
 		return err

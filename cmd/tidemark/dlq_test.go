@@ -3,11 +3,9 @@ package main
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 
 	kafka "github.com/segmentio/kafka-go"
@@ -17,7 +15,6 @@ import (
 	"tidemark/processor/runtime"
 	"tidemark/processor/source"
 	"tidemark/schemas"
-	"tidemark/sinks"
 	"tidemark/tail"
 )
 
@@ -208,54 +205,5 @@ func TestDeadLetterRoundTrip(t *testing.T) {
 	}
 	if r := tidemark(t, replay...); r.code != 2 {
 		t.Errorf("replay of nothing in particular: exit %d", r.code)
-	}
-}
-
-// Two operators at the same time, and a producer that holds the end of the input
-// back with an open transaction: each record still goes back once.
-func TestReplayAtOnceSendsOnce(t *testing.T) {
-	c, _ := testCluster(t, "shop", 2)
-	importSchema(t, c)
-	var letters []*deadletters.Letter
-	for i := range 40 {
-		key := fmt.Sprintf("c%d", i)
-		value := paid(key, key, 100)
-		produceOne(t, c, c.topics.Orders, key, value)
-		letters = append(letters, &deadletters.Letter{DeadLetter: schemas.DeadLetter{DeadLetterID: "id-" + key, Topic: c.topics.Orders,
-			Partition: source.Partition([]byte(key), 2), Key: []byte(key), Value: value, Step: "schema", Reason: "unknown_schema"}})
-	}
-	replay := func() error {
-		_, err := deadletters.New(deadletters.Config{App: "shop", Brokers: []string{c.broker.Addr()}, Schemas: c.client,
-			Inputs: deadletters.Inputs{Orders: c.topics.Orders, Behaviors: c.topics.Behaviors, Partitions: 2}}).Replay(t.Context(), letters)
-		return err
-	}
-	for range 5 {
-		var wg sync.WaitGroup
-		errs := make([]error, 4)
-		for i := range errs {
-			wg.Go(func() { errs[i] = replay() })
-		}
-		wg.Wait()
-		for _, err := range errs {
-			if err != nil && !errors.Is(err, sinks.ErrFenced) && !errors.Is(err, sinks.ErrUnknownOutcome) {
-				t.Error(err)
-			}
-		}
-	}
-	if err := replay(); err != nil { // alone: sends what the fenced ones left
-		t.Fatal(err)
-	}
-	marks := map[string]int{}
-	for _, r := range records(t, c, c.topics.Orders) {
-		for _, h := range r.Headers {
-			if h.Key == deadletters.HeaderReplayed {
-				marks[string(h.Value)]++
-			}
-		}
-	}
-	for _, l := range letters {
-		if got := marks[l.DeadLetterID]; got != 1 {
-			t.Errorf("%s was put back %d times", l.DeadLetterID, got)
-		}
 	}
 }

@@ -151,8 +151,11 @@ func (p *publishCmd) send(ctx context.Context, pub *publish.Publisher, events *i
 		if err != nil {
 			return err
 		}
-		if err := pub.Event(ctx, e); err != nil {
+		if err := pub.Event(ctx, e); err != nil || ctx.Err() != nil {
 			_ = pub.Flush(ctx) // what is under way may still be acknowledged
+			if ctx.Err() != nil {
+				return errors.New("stopped; run it again to go on: what is published already changes nothing")
+			}
 			return err
 		}
 		if p.Rate > 0 {

@@ -94,11 +94,11 @@ func (r *runCmd) Run(ctx context.Context) error {
 	}
 	po := runtime.PrepareOptions{Create: c.Kafka.CreateTopics, Partitions: r.Partitions, ReplicationFactor: c.Kafka.ReplicationFactor,
 		MinInsync: c.Kafka.MinInsyncReplicas, Playbook: pb, By: c.Instance, FireFrom: fireFrom(c, pb)}
-	prep, err := prepare(ctx, rc, po, log)
-	if err != nil {
+	prep, err := patiently(ctx, log, func() (*runtime.Prepared, error) { return runtime.Prepare(ctx, rc, po) })
+	if err != nil || prep == nil {
 		return err
 	}
-	rc.Tasks = prep.Tasks
+	prep.Apply(&rc, pb.Clock)
 	rc.CacheBytes = max(c.Store.CustomerCache/int64(prep.Tasks), 1<<20)
 	if prep.First {
 		log.Info("the very first start of this app", "fire_from", instant(prep.Genesis.FireFrom), "tasks", prep.Tasks, "playbook", prep.Playbook,
@@ -110,15 +110,15 @@ func (r *runCmd) Run(ctx context.Context) error {
 	if r.Drain {
 		rc.OnState = drain(prep.Tasks, drained)
 	}
-	m, err := runtime.NewManager(ctx, rc)
-	if err != nil {
+	m, err := patiently(ctx, log, func() (*runtime.Manager, error) { return runtime.NewManager(ctx, rc) })
+	if err != nil || m == nil {
 		return err
 	}
 	work, stop := context.WithCancel(ctx)
 	defer func() { stop(); m.Wait() }()
 	go m.CommitOffsets(work, time.Second)
 	if r.Standalone || r.Drain {
-		a := group.Assignment{Member: c.Instance}
+		a := group.Assignment{Member: c.Instance, Commit: offsetsOf(c.Kafka.Group, c.Kafka.Brokers, transport)}
 		for i := range prep.Tasks {
 			a.Tasks = append(a.Tasks, i)
 		}
@@ -143,6 +143,31 @@ func (r *runCmd) Run(ctx context.Context) error {
 	})
 }
 
+// offsetsOf stores offsets in a group without being its member.
+func offsetsOf(id string, brokers []string, transport *kafka.Transport) func(map[string]map[int]int64) error {
+	client := &kafka.Client{Addr: kafka.TCP(brokers...), Transport: transport, Timeout: 10 * time.Second}
+	return func(offsets map[string]map[int]int64) error {
+		req := &kafka.OffsetCommitRequest{GroupID: id, GenerationID: -1, Topics: map[string][]kafka.OffsetCommit{}}
+		for topic, parts := range offsets {
+			for p, o := range parts {
+				req.Topics[topic] = append(req.Topics[topic], kafka.OffsetCommit{Partition: p, Offset: o})
+			}
+		}
+		r, err := client.OffsetCommit(context.Background(), req)
+		if err != nil {
+			return err
+		}
+		for _, parts := range r.Topics {
+			for _, p := range parts {
+				if p.Error != nil {
+					return p.Error
+				}
+			}
+		}
+		return nil
+	}
+}
+
 // drain closes done once every task has restored its store.
 func drain(tasks int32, done chan struct{}) func(int32, string, string) {
 	var mu sync.Mutex
@@ -160,13 +185,17 @@ func drain(tasks int32, done chan struct{}) func(int32, string, string) {
 	}
 }
 
-// prepare waits for a cluster or a registry that is not there yet; what is
-// wrong with the topics is final.
-func prepare(ctx context.Context, rc runtime.Config, po runtime.PrepareOptions, log *slog.Logger) (*runtime.Prepared, error) {
+// patiently waits for a cluster or a registry that is not there yet; what is
+// wrong with the topics is final. It returns nil and no error if it is told to
+// end meanwhile.
+func patiently[T any](ctx context.Context, log *slog.Logger, try func() (*T, error)) (*T, error) {
 	for wait := 200 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
-		p, err := runtime.Prepare(ctx, rc, po)
-		if err == nil || ctx.Err() != nil {
-			return p, err
+		v, err := try()
+		if err == nil {
+			return v, nil
+		}
+		if ctx.Err() != nil {
+			return nil, nil
 		}
 		var net interface{ Timeout() bool }
 		var ke kafka.Error
@@ -176,7 +205,7 @@ func prepare(ctx context.Context, rc runtime.Config, po runtime.PrepareOptions, 
 		log.Warn("waiting for the cluster", "err", err, "again_after", wait)
 		select {
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return nil, nil
 		case <-time.After(wait):
 		}
 	}

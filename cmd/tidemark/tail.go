@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 
 	"tidemark/processor/runtime"
 	"tidemark/schemas"
+	"tidemark/schemas/avrojson"
 	"tidemark/tail"
 )
 
@@ -67,7 +69,7 @@ func (t *tailCmd) Run(ctx context.Context) error {
 	defer r.Close()
 
 	w := bufio.NewWriterSize(os.Stdout, 1<<16)
-	show := showJSON
+	show := (&jsonLines{}).row
 	if t.Format == "table" {
 		show = (&table{}).row
 	}
@@ -168,31 +170,36 @@ func (t *tailCmd) wants(r *tail.Record) bool {
 	return (len(t.Rule) == 0 || slices.Contains(t.Rule, h.Rule)) && (len(t.Status) == 0 || slices.Contains(t.Status, h.Status))
 }
 
-// tailLine is one line of `tail --format json`; its names never change. Problem
-// and raw stand there only where the value cannot be shown.
-type tailLine struct {
-	Topic     string            `json:"topic"`
-	Key       *string           `json:"key"`
-	Partition int32             `json:"partition"`
-	Offset    int64             `json:"offset"`
-	Timestamp schemas.EventTime `json:"timestamp"`
-	Value     json.RawMessage   `json:"value"`
-	Problem   string            `json:"problem,omitempty"`
-	Raw       []byte            `json:"raw,omitempty"`
-}
+// jsonLines writes records as JSON Lines. The names never change:
+//
+//	{"topic","key","partition","offset","timestamp","value"}
+//
+// key is null where there is none. Where the value cannot be shown it is null,
+// and "problem" and "raw" (base64) follow. Written by hand: an encoder would
+// check each value, which is JSON already, two more times.
+type jsonLines struct{ line []byte }
 
-func showJSON(w io.Writer, r *tail.Record) error {
-	l := tailLine{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Timestamp: r.Timestamp, Value: r.Value}
-	if r.Key != nil {
-		key := string(r.Key)
-		l.Key = &key
+func (j *jsonLines) row(w io.Writer, r *tail.Record) error {
+	b := avrojson.AppendString(append(j.line[:0], `{"topic":`...), r.Topic)
+	b = append(b, `,"key":`...)
+	if r.Key == nil {
+		b = append(b, "null"...)
+	} else {
+		b = avrojson.AppendString(b, string(r.Key))
 	}
-	if r.Problem != "" {
-		l.Value, l.Problem, l.Raw = json.RawMessage("null"), r.Problem, r.Raw
+	b = strconv.AppendInt(append(b, `,"partition":`...), int64(r.Partition), 10)
+	b = strconv.AppendInt(append(b, `,"offset":`...), r.Offset, 10)
+	b = strconv.AppendInt(append(b, `,"timestamp":`...), int64(r.Timestamp), 10)
+	b = append(b, `,"value":`...)
+	if r.Problem == "" {
+		b = append(b, r.Value...)
+	} else {
+		b = avrojson.AppendString(append(b, `null,"problem":`...), r.Problem)
+		b = append(base64.StdEncoding.AppendEncode(append(b, `,"raw":"`...), r.Raw), '"')
 	}
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	return enc.Encode(l)
+	j.line = append(b, "}\n"...)
+	_, err := w.Write(j.line)
+	return err
 }
 
 // table prints rows for people, with a heading now and then.

@@ -68,6 +68,8 @@ func properties(p ports, more map[string]string) string {
 
 		// Tests wait for the first assignment; there is nobody to wait for.
 		"group.initial.rebalance.delay.ms": "0",
+		// Nor for six seconds until a member that was killed is given up.
+		"group.min.session.timeout.ms": "1000",
 	}
 	maps.Copy(all, more)
 	var b strings.Builder

@@ -104,6 +104,8 @@ func Start(o Options) (*Broker, error) {
 		kfake.ClusterID(o.ClusterID),
 		kfake.MaxVersions(apiVersions()),
 		kfake.BrokerConfigs(map[string]string{"log.cleaner.backoff.ms": cleanerNever}),
+		// Kafka's own minimum of 6 s makes trying a hand-over a long wait.
+		kfake.GroupMinSessionTimeout(time.Second),
 		kfake.WithLogger(log),
 		kfake.ListenFn(func(string, string) (net.Listener, error) { return net.Listen("tcp", listen) }),
 	}

@@ -23,6 +23,11 @@ func (c *Core) advance(to schemas.EventTime, inclusive bool) (bool, error) {
 				return false, err
 			}
 		}
+		if c.forcedUnits >= 0 && c.did >= c.forcedUnits {
+			// A replay stops where the journal says, though nothing else be due: the
+			// first time it may have stopped before a timer that was not armed any more.
+			return false, nil
+		}
 		t, haveTimer, err := c.nextTimer()
 		if err != nil {
 			return false, err
@@ -106,8 +111,8 @@ func (c *Core) partial(to, wall schemas.EventTime) error {
 }
 
 func (c *Core) journalTick(to, wall schemas.EventTime, place []byte) {
-	if k := len(c.items) - 1; place == nil && k >= 0 && c.items[k].Kind == schemas.TickItem && len(c.items[k].Place) == 0 {
-		// Two ticks with nothing between are one.
+	if k := len(c.items) - 1; place == nil && k >= 0 && c.items[k].Kind == schemas.TickItem && len(c.items[k].Place) == 0 && c.idle {
+		// Two ticks are one if the first did nothing: what fired in it was judged by its own wall.
 		c.items[k].To, c.items[k].Wall = to, wall
 		return
 	}

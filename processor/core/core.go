@@ -19,8 +19,13 @@ var (
 	ErrNoPlaybook = errors.New("core: an event came before any playbook; the control topic must hold a playbook first")
 	ErrNoGenesis  = errors.New("core: an event came before the genesis record of the control topic")
 	ErrPartitions = errors.New("core: the partition count differs from the one in the control topic")
-	ErrEngine     = errors.New("core: the store or journal was written by another engine version")
-	errBadTimer   = errors.New("core: a timer key of the store is damaged")
+	// ErrControl: a record of the control or transfers topic can't be taken, and no
+	// later one may be taken before it.
+	ErrControl = errors.New("core: a record of an internal topic can't be taken; it may need a newer binary")
+	// ErrInvariant: the state contradicts itself.
+	ErrInvariant = errors.New("core: an invariant is broken; keep the store and the topics, and report this")
+	ErrEngine    = errors.New("core: the store or journal was written by another engine version")
+	errBadTimer  = errors.New("core: a timer key of the store is damaged")
 )
 
 // Core is one task. It is not safe for concurrent use.
@@ -57,12 +62,15 @@ type Core struct {
 	units    int
 	stats    Stats
 
-	forcedUnits int // replay: stop after exactly so many; < 0: the budget decides
-	did         int // units of the advance under way that no journal item tells of yet
+	forcedUnits int                  // replay: stop after exactly so many; < 0: the budget decides
+	idle        bool                 // the last tick journaled did nothing
+	accepted    [2]schemas.EventTime // the largest occurred_at of the events accepted since New, by input
+	did         int                  // units of the advance under way that no journal item tells of yet
 	blocked     string
 	deadRun     int      // dead letters in a row
 	lastDead    string   // what was wrong with the last of them
 	sweepIDs    []string // read ahead for the sweep under way
+	sweepAhead  int      // sweepChunk, smaller in tests
 	quiet       bool     // rules move and nothing is published
 	fault       error    // an invariant that broke; final
 	trace       []byte   // of the record at hand
@@ -96,7 +104,8 @@ func New(cfg Config, rd Reader, pos state.Position) (*Core, error) {
 		cfg.Generation = 1
 	}
 	c := &Core{cfg: cfg, rd: rd, pos: pos, cache: newCache(cfg.CacheBytes), hist: map[histKey]*histogram{}, forcedUnits: -1}
-	c.timers.all = cfg.CacheBytes < 0
+	c.timers.all, c.timers.chunk, c.timers.limit = cfg.CacheBytes < 0, timerChunk, timerLimit
+	c.sweepAhead = sweepChunk
 	c.pos.Generation, c.pos.Task, c.pos.Engine = cfg.Generation, cfg.Task, Engine
 	c.starts = c.pos.Inputs
 	if err := c.loadTask(); err != nil {
@@ -132,6 +141,10 @@ func (c *Core) refused(d *Dead) {
 	c.deadRun++
 	c.lastDead = d.Step + ": " + d.Reason + ": " + d.Detail
 }
+
+// Accepted is the largest occurred_at of the events of an input that were not
+// refused, since New; 0: none. What was refused for its date must move nothing.
+func (c *Core) Accepted(k schemas.Kind) schemas.EventTime { return c.accepted[k] }
 
 // Pending says how much waits for a Ready: records taken, records to publish.
 func (c *Core) Pending() (taken, publish int) {
@@ -245,9 +258,15 @@ func (c *Core) one(r *Record) (bool, error) {
 		c.refused(r.Dead)
 		return true, nil
 	case r.Control != nil:
-		return true, c.control(r.Control)
+		if err := c.control(r.Control); err != nil {
+			return true, fmt.Errorf("%w: %s %q at offset %d: %w", ErrControl, r.Control.Kind, r.Control.Name, r.Offset, err)
+		}
+		return true, nil
 	case r.Transfer != nil:
-		return true, c.transfer(r.Transfer)
+		if err := c.transfer(r.Transfer); err != nil {
+			return true, fmt.Errorf("%w: transfer of task %d at offset %d: %w", ErrControl, r.Transfer.FromTask, r.Offset, err)
+		}
+		return true, nil
 	}
 	if !c.ts.Genesis {
 		return false, ErrNoGenesis
@@ -262,6 +281,7 @@ func (c *Core) one(r *Record) (bool, error) {
 		return true, nil
 	}
 	c.deadRun = 0
+	c.accepted[e.Kind] = max(c.accepted[e.Kind], e.OccurredAt)
 	if c.pb.Clock == playbook.Input {
 		done, err := c.advance(e.OccurredAt, false)
 		if err != nil || !done {
@@ -283,6 +303,7 @@ func (c *Core) Tick(to, wall schemas.EventTime) (bool, error) {
 	}
 	c.blocked = ""
 	c.wall = wall
+	before := c.units
 	done, err := c.advance(to, true)
 	if err != nil {
 		return false, err
@@ -291,7 +312,8 @@ func (c *Core) Tick(to, wall schemas.EventTime) (bool, error) {
 		return false, c.partial(to, wall)
 	}
 	c.journalTick(to, wall, nil)
-	return true, nil
+	c.idle = c.units == before
+	return true, c.fault
 }
 
 // Publishes says whether anything but the position waits for the next Ready.

@@ -269,20 +269,22 @@ func (c *Core) takePartial(t *schemas.Transfer) error {
 		c.ops = append(c.ops, state.Op{Kind: state.Delete, Key: k})
 		c.spilled[string(k)] = spilledValue{value: []byte{}}
 	}
-	r := c.rfmNamed(t.Name)
-	if r == nil {
-		return nil
-	}
-	v, err := c.makeCuts(r, merged, t.At)
-	if err != nil {
-		return err
+	// A rule that is no longer in force here still gets its version, an empty
+	// one: other tasks may wait for it.
+	v, delay := cutsVersion{Version: int64(t.At), End: t.At}, schemas.EventTime(0)
+	if r := c.rfmNamed(t.Name); r != nil {
+		var err error
+		if v, err = c.makeCuts(r, merged, t.At); err != nil {
+			return err
+		}
+		delay = r.pb.Delay
 	}
 	body, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
 	c.controls = append(c.controls, &schemas.Control{ControlID: fmt.Sprintf("cuts-%s-%d", t.Name, t.At), Kind: ControlCuts, Name: t.Name,
-		Version: v.Version, EffectiveAt: t.At + r.pb.Delay, Body: body, IssuedBy: fmt.Sprintf("task %d", c.cfg.Task), IssuedAt: t.At})
+		Version: v.Version, EffectiveAt: t.At + delay, Body: body, IssuedBy: fmt.Sprintf("task %d", c.cfg.Task), IssuedAt: t.At})
 	return nil
 }
 
@@ -360,12 +362,12 @@ func (c *Core) count(e *entry, v history.View, r rule, at schemas.EventTime) {
 		}
 		if st.Counted {
 			if err := h.Remove(st.Vals[fact]); err != nil && c.fault == nil {
-				c.fault = fmt.Errorf("core: histogram of %s: %w", k.pb.Name, err)
+				c.fault = fmt.Errorf("%w: histogram of %s: %w", ErrInvariant, k.pb.Name, err)
 			}
 		}
 		if counted {
 			if err := h.Add(vals[fact]); err != nil && c.fault == nil {
-				c.fault = fmt.Errorf("core: histogram of %s: %w", k.pb.Name, err)
+				c.fault = fmt.Errorf("%w: histogram of %s: %w", ErrInvariant, k.pb.Name, err)
 			}
 		}
 	}

@@ -55,12 +55,12 @@ func (c *Core) foldBase(e *entry, edge schemas.EventTime) {
 		e.Orders = append(e.Orders[:0], e.Orders[n:]...)
 	}
 	if e.Spilled != 0 {
-		if b := state.SpillBucket(day); b > e.Spilled {
+		if b := state.SpillBucket(day); b >= e.Spilled {
 			for _, kind := range [...]byte{state.SpillEvent, state.SpillOrder} {
 				c.ops = append(c.ops, state.Op{Kind: state.DeleteRange,
 					Key: state.SpillPrefix(nil, e.ID, kind, e.Spilled-1), Value: state.SpillPrefix(nil, e.ID, kind, b)})
 			}
-			e.Spilled = b
+			e.Spilled = b + 1 // nothing below may be looked for: the store may still have it
 		}
 	}
 }

@@ -30,6 +30,14 @@ type Record struct {
 	Trace []byte
 }
 
+// Size is about how many bytes the record holds in memory while it waits.
+func (r *Record) Size() int {
+	if r.Raw == nil {
+		return 512
+	}
+	return 512 + len(r.Raw.Key) + len(r.Raw.Value)
+}
+
 // Raw is a record as it came.
 type Raw struct {
 	Topic      string

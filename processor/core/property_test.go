@@ -282,12 +282,15 @@ type step struct {
 // cache, and whatever crashes and gets lost, each customer's output and the
 // final store are those of a run that was never disturbed.
 func TestDisturbed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("half a minute")
+	}
 	for _, clock := range []string{"live", "input"} {
 		t.Run(clock, func(t *testing.T) {
 			pb := rules(t, clock, cutsByMean)
 			other := rules(t, clock, strings.Replace(cutsByMean, "60d", "50d", 1))
 			rapid.Check(t, func(rt *rapid.T) {
-				events := made(rt, 5, 14, false)
+				events := made(rt, 7, 12, false)
 				for range rapid.IntRange(0, 3).Draw(rt, "repeats") {
 					i := rapid.IntRange(0, len(events)-1).Draw(rt, "repeat")
 					j := rapid.IntRange(i, len(events)-1).Draw(rt, "where")
@@ -309,6 +312,7 @@ func TestDisturbed(t *testing.T) {
 						Units: rapid.IntRange(0, 3).Draw(rt, "units"), Records: rapid.IntRange(0, 4).Draw(rt, "records"),
 					}})
 				defer wild.close()
+				wild.small = rapid.Bool().Draw(rt, "small")
 				carry(rt, wild, plan, rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 1)))
 				sameOutput(rt, wild, "disturbed", wild.out, calm.out)
 				a, err := wild.dump()
@@ -409,14 +413,14 @@ func carry(t *rapid.T, w *world, steps []step, trouble *rand.Rand) {
 		}
 		fate := 0
 		if trouble != nil {
-			fate = trouble.IntN(8)
+			fate = trouble.IntN(20)
 		}
 		switch fate {
-		case 1: // landed, and nobody heard of it
+		case 1, 5: // landed, and nobody heard of it
 			w.land(r, deliver)
 			_, err := w.restore()
 			return err
-		case 2: // lost
+		case 2, 6: // lost
 			_, err := w.restore()
 			return err
 		case 3: // crash before it landed, with some of the store

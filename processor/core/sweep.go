@@ -36,7 +36,7 @@ func (c *Core) Sweep(n int, wall schemas.EventTime) (bool, error) {
 		c.items = append(c.items, schemas.JournalItem{Kind: schemas.SweepItem, Wall: wall, Place: binary.AppendUvarint(nil, uint64(c.did))})
 		c.did = 0
 	}
-	return done, nil
+	return done, c.fault
 }
 
 // sweep does up to n customers (0: as many as the budget has) and says whether
@@ -76,7 +76,7 @@ func (c *Core) sweep(n int) (bool, error) {
 
 // readSweep reads the next ids: from the store, and of customers not yet in it.
 func (c *Core) readSweep(s *sweepState) error {
-	n := sweepChunk
+	n := c.sweepAhead
 	if c.cfg.CacheBytes < 0 {
 		n = 1 << 62 // all are in memory: once is enough
 	}
@@ -108,7 +108,7 @@ func (c *Core) readSweep(s *sweepState) error {
 		ids = ids[:j]
 	}
 	c.sweepIDs = ids
-	return c.prefetchIDs(ids[:min(len(ids), sweepChunk)])
+	return c.prefetchIDs(ids[:min(len(ids), c.sweepAhead)])
 }
 
 func (c *Core) prefetchIDs(ids []string) error {

@@ -38,6 +38,10 @@ type Genesis struct {
 	FireFrom   schemas.EventTime `json:"fire_from"`  // triggers effective earlier are withheld as history
 	Start      schemas.EventTime `json:"start"`      // where the periods of cuts begin
 	Partitions int32             `json:"partitions"` // of the input topics
+	// Of a history (clock: input), as it stood at the very first start: the ends of
+	// orders and behaviors by task, and the last event over all of them.
+	Ends  [][2]schemas.Offset `json:"ends,omitempty"`
+	Until schemas.EventTime   `json:"until,omitempty"`
 }
 
 // NewGenesis makes the control record that begins a generation.

@@ -46,6 +46,8 @@ type timers struct {
 	heap timerHeap
 	far  timer // the last loaded
 	all  bool  // nothing lies beyond far in the store: the heap holds everything
+
+	chunk, limit int // timerChunk and timerLimit, smaller in tests
 }
 
 // add tells of a timer that was armed.
@@ -59,11 +61,11 @@ func (t *timers) add(due schemas.EventTime, id string) {
 
 // shrink gives memory back when too many timers are held.
 func (t *timers) shrink() {
-	if len(t.heap) <= timerLimit {
+	if len(t.heap) <= t.limit {
 		return
 	}
-	kept := make(timerHeap, 0, timerChunk)
-	for len(kept) < timerChunk {
+	kept := make(timerHeap, 0, t.chunk)
+	for len(kept) < t.chunk {
 		kept = append(kept, heap.Pop(&t.heap).(timer))
 	}
 	t.far, t.all = kept[len(kept)-1], false
@@ -78,12 +80,12 @@ func (c *Core) fillTimers() error {
 		if t.far != (timer{}) {
 			from = state.TimerKey(nil, t.far.due, t.far.id)
 		}
-		keys, err := c.rd.Timers(nil, from, timerChunk)
+		keys, err := c.rd.Timers(nil, from, t.chunk)
 		if err != nil {
 			return err
 		}
 		old := t.far
-		if len(keys) < timerChunk {
+		if len(keys) < t.chunk {
 			t.all = true
 		}
 		for _, k := range keys {

@@ -28,6 +28,7 @@ type world struct {
 	journal [][]byte
 	out     []Out // committed
 	wall    schemas.EventTime
+	small   bool // timers and sweeps are read in very small chunks
 }
 
 // topics are the inputs of one task, and the control topic that all tasks share.
@@ -97,8 +98,13 @@ func (w *world) fresh() error {
 	if err != nil {
 		return err
 	}
-	w.core, err = New(w.cfg, w.store, pos)
-	return err
+	if w.core, err = New(w.cfg, w.store, pos); err != nil {
+		return err
+	}
+	if w.small {
+		w.core.timers.chunk, w.core.timers.limit, w.core.sweepAhead = 2, 3, 2
+	}
+	return nil
 }
 
 // waiting merges what the core has not taken yet, as the runtime does: events

@@ -27,6 +27,9 @@ type Assignment struct {
 	Tasks      []int32
 	// Commit stores offsets in the group, for tools that show lag; nothing reads them here.
 	Commit func(offsets map[string]map[int]int64) error
+	// Done is closed when the group no longer vouches for it: it talks anew, or the
+	// membership was lost. Nil: it holds for ever.
+	Done <-chan struct{}
 }
 
 // Run keeps the membership until ctx ends, and calls on with every assignment.
@@ -75,7 +78,12 @@ func follow(ctx context.Context, g *kafka.ConsumerGroup, cfg Config, on func(Ass
 			}
 			continue
 		}
-		a := Assignment{Generation: gen.ID, Member: gen.MemberID, Commit: gen.CommitOffsets}
+		done := make(chan struct{})
+		gen.Start(func(ctx context.Context) {
+			<-ctx.Done()
+			close(done)
+		})
+		a := Assignment{Generation: gen.ID, Member: gen.MemberID, Commit: gen.CommitOffsets, Done: done}
 		seen := map[int32]bool{}
 		for _, topic := range cfg.Topics {
 			for _, p := range gen.Assignments[topic] {

@@ -68,6 +68,7 @@ type Config struct {
 	PartitionMaxBytes      int32         // default 4 MiB
 	QueueRecords           int           // decoded records that may wait per input; default 20,000
 	MaxDelay               time.Duration // triggers wait so long for company; up to 1 ms, the default: not at all
+	QueueBytes             int           // and their bytes; default 32 MiB
 	IdleDelay              time.Duration // commit at least so often while records are taken; default 1 s
 	BeatDelay              time.Duration // and so often when only the clock moves; default 10 s
 	ProbeEvery             time.Duration // how often the ends of the inputs are asked for; default 100 ms
@@ -80,6 +81,11 @@ type Config struct {
 	BackoffMin, BackoffMax time.Duration // between two lives of a task; default 100 ms and 10 s
 	// Until is where the closing tick of a history goes (clock: input); 0: each task's last event.
 	Until schemas.EventTime
+	// HistoryEnds are, by task, the ends of orders and behaviors that the history
+	// has to reach before it is closed; nil: what is there when it is read to its end.
+	HistoryEnds [][2]schemas.Offset
+	// NoClosing: there was no history at the very first start, so nothing closes it.
+	NoClosing bool
 	// Now is the wall clock. Default time.Now.
 	Now func() time.Time
 	// OnCommit is told after each commit; for progress bars and tests. May be nil.
@@ -147,6 +153,7 @@ func (c *Config) defaults() {
 	def(&c.BackoffMax, 10*time.Second)
 	def(&c.ProbeEvery, 100*time.Millisecond)
 	num(&c.QueueRecords, 20_000)
+	num(&c.QueueBytes, 32<<20)
 	num(&c.MaxEvents, 50_000)
 	num(&c.MaxTriggers, 20_000)
 	num(&c.MaxBytes, 8<<20)

@@ -70,6 +70,25 @@ func (m *Manager) owns(task int32) bool {
 	return false
 }
 
+// vouched waits until the group vouches for an assignment again; a process
+// that was cut off from it must not take tasks back from their new owners.
+func (m *Manager) vouched(ctx context.Context) {
+	for ctx.Err() == nil {
+		m.mu.Lock()
+		done := m.assign.Done
+		m.mu.Unlock()
+		select {
+		case <-done: // ended; a nil channel never is
+		default:
+			return
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
 // Assign starts what is new and lets go of what is gone. It does not block.
 func (m *Manager) Assign(ctx context.Context, a group.Assignment) {
 	m.mu.Lock()
@@ -133,7 +152,7 @@ func (m *Manager) Wait() {
 
 // fatal says whether an error needs an operator.
 func fatal(err error) bool {
-	for _, e := range []error{ErrJournal, ErrJournalLost, ErrReplay, ErrInputLost, ErrDeadLetters, core.ErrEngine, core.ErrPartitions, core.ErrNoGenesis, core.ErrNoPlaybook, state.ErrStoreVersion, state.ErrRow} {
+	for _, e := range []error{ErrJournal, ErrJournalLost, ErrReplay, ErrInputLost, ErrDeadLetters, core.ErrEngine, core.ErrControl, core.ErrInvariant, core.ErrPartitions, core.ErrNoGenesis, core.ErrNoPlaybook, state.ErrStoreVersion, state.ErrRow} {
 		if errors.Is(err, e) {
 			return true
 		}
@@ -192,6 +211,13 @@ func (m *Manager) runTask(ctx context.Context, task int32) {
 		Stats: sinks.Stats{Phase: ph.note},
 	})
 	for ctx.Err() == nil {
+		if m.vouched(ctx); ctx.Err() != nil {
+			return
+		}
+		if !m.owns(task) {
+			log.Info("the task has a new owner")
+			return
+		}
 		began := time.Now()
 		l := &life{cfg: &m.cfg, task: task, ids: m.ids, readers: m.readers, store: store, prod: prod, phases: ph,
 			chunks: make(chan chunk, 4), failed: make(chan error, 1), commits: make(chan job, 1),
@@ -205,9 +231,6 @@ func (m *Manager) runTask(ctx context.Context, task int32) {
 			log.Error("the task stops until an operator acts", "err", err)
 			show(telemetry.Paused, err.Error())
 			<-ctx.Done()
-			return
-		case errors.Is(err, sinks.ErrFenced) && !m.owns(task):
-			log.Info("the task has a new owner")
 			return
 		}
 		if time.Since(began) > 10*time.Second {

@@ -12,10 +12,12 @@ import (
 type queue struct {
 	recs  []core.Record
 	at    int
-	next  schemas.Offset // where the next chunk begins
-	end   schemas.Offset // the end that is known: from a response, or asked for
-	taken schemas.EventTime
-	held  bool // its fetching is paused
+	next  schemas.Offset    // where the next chunk begins
+	end   schemas.Offset    // the end that is known: from a response, or asked for
+	bytes int               // of the values that wait
+	need  int               // records that a replay waits for: no pausing below
+	wall  schemas.EventTime // of the latest fetch
+	held  bool              // its fetching is paused
 
 	screened int // of recs: up to here their sizes were looked at
 }
@@ -34,8 +36,16 @@ func (q *queue) add(c *chunk) {
 		q.screened = max(q.screened-q.at, 0)
 		q.at = 0
 	}
-	q.next = c.next
+	for i := range c.recs {
+		q.bytes += c.recs[i].Size()
+	}
+	q.next, q.wall = c.next, c.wall
 	q.end = max(q.end, c.end)
+}
+
+// full says whether as much waits as may.
+func (q *queue) full(records, bytes int) bool {
+	return q.waiting() > max(records, q.need) || q.bytes > bytes && q.waiting() > q.need
 }
 
 // screen refuses what is over the size that the playbook allows. It is done
@@ -103,9 +113,7 @@ func (q *queues) took(recs []core.Record) {
 	for i := range recs {
 		k := &q[recs[i].Input]
 		k.at++
-		if e := recs[i].Event; e != nil {
-			k.taken = max(k.taken, e.OccurredAt)
-		}
+		k.bytes -= recs[i].Size()
 	}
 }
 

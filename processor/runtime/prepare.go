@@ -233,8 +233,8 @@ func prepareControl(ctx context.Context, cfg *Config, c *kafka.Client, o Prepare
 		g := core.Genesis{FireFrom: now, Start: now, Partitions: p.Tasks}
 		if o.Playbook.Clock == playbook.Input {
 			g.FireFrom = 0
-			if g.Start, err = firstEvent(ctx, cfg, p.Tasks); err != nil {
-				return fmt.Errorf("look for the first event: %w", err)
+			if err := history(ctx, cfg, &g); err != nil {
+				return fmt.Errorf("look at the history: %w", err)
 			}
 		}
 		if o.FireFrom != nil {
@@ -274,7 +274,7 @@ func prepareControl(ctx context.Context, cfg *Config, c *kafka.Client, o Prepare
 func readControl(ctx context.Context, cfg *Config) ([]*schemas.Control, error) {
 	tp := source.TopicPartition{Topic: cfg.Topics.Control}
 	var out []*schemas.Control
-	err := readAll(ctx, cfg, []source.TopicPartition{tp}, func(f *source.Fetched) (bool, error) {
+	err := readAll(ctx, cfg, []source.TopicPartition{tp}, nil, func(f *source.Fetched) (bool, error) {
 		for i := range f.Records {
 			_, body, err := schemas.ParseWire(f.Records[i].Value)
 			if err != nil {
@@ -289,41 +289,89 @@ func readControl(ctx context.Context, cfg *Config) ([]*schemas.Control, error) {
 	return out, err
 }
 
-// firstEvent is the occurred_at of the earliest of the first records of all input partitions.
-func firstEvent(ctx context.Context, cfg *Config, tasks int32) (schemas.EventTime, error) {
+// Apply puts into a configuration what Prepare found.
+func (p *Prepared) Apply(cfg *Config, clock playbook.Clock) {
+	cfg.Tasks = p.Tasks
+	if clock != playbook.Input {
+		return
+	}
+	cfg.HistoryEnds = p.Genesis.Ends
+	cfg.NoClosing = true
+	for _, e := range p.Genesis.Ends {
+		if e[0] > 0 || e[1] > 0 {
+			cfg.NoClosing = false
+		}
+	}
+	cfg.Until = max(cfg.Until, p.Genesis.Until)
+}
+
+// lastRecords is how many records at the end of a partition are looked at for
+// its last event; a sorted history needs one, transactions leave gaps.
+const lastRecords = 1000
+
+// history finds the extent of what stands in the inputs: their ends, the
+// earliest of the first events and the latest of the last.
+func history(ctx context.Context, cfg *Config, g *core.Genesis) error {
 	var parts []source.TopicPartition
-	for i := range tasks {
+	for i := range g.Partitions {
 		parts = append(parts, source.TopicPartition{Topic: cfg.Topics.Orders, Partition: i}, source.TopicPartition{Topic: cfg.Topics.Behaviors, Partition: i})
 	}
-	first, found := schemas.EventTime(0), false
+	c := source.NewClient(source.Config{Brokers: cfg.Brokers, Transport: cfg.Transport})
+	defer c.Close()
+	ends, err := c.EndOffsets(ctx, parts, true)
+	if err != nil {
+		return err
+	}
+	g.Ends = make([][2]schemas.Offset, g.Partitions)
+	for i := range g.Partitions {
+		g.Ends[i] = [2]schemas.Offset{schemas.Offset(ends[parts[2*i]]), schemas.Offset(ends[parts[2*i+1]])}
+	}
 	rd := &readers{reg: cfg.Registry, byID: map[readerKey]reader{}}
-	err := readAll(ctx, cfg, parts, func(f *source.Fetched) (bool, error) {
+	each := func(f *source.Fetched, fn func(schemas.EventTime) bool) (bool, error) {
 		kind := schemas.Order
 		if f.Topic == cfg.Topics.Behaviors {
 			kind = schemas.Behavior
 		}
-		d := &decoder{cfg: &Config{Tasks: tasks}, readers: rd, task: f.Partition, waits: func(string) {}}
+		d := &decoder{cfg: &Config{Tasks: g.Partitions}, readers: rd, task: f.Partition, waits: func(string) {}}
 		for i := range f.Records {
 			var e schemas.Event
 			dead, err := d.event(ctx, kind, &f.Records[i], &e)
 			if err != nil {
 				return false, err
 			}
-			if dead == nil {
-				if !found || e.OccurredAt < first {
-					first, found = e.OccurredAt, true
-				}
+			if dead == nil && e.OccurredAt >= 0 && e.OccurredAt <= cfg.wall() && fn(e.OccurredAt) {
 				return true, nil
 			}
 		}
 		return false, nil
+	}
+	found := false
+	err = readAll(ctx, cfg, parts, nil, func(f *source.Fetched) (bool, error) {
+		return each(f, func(t schemas.EventTime) bool {
+			if !found || t < g.Start {
+				g.Start, found = t, true
+			}
+			return true
+		})
 	})
-	return first, err
+	if err != nil {
+		return err
+	}
+	from := map[source.TopicPartition]int64{}
+	for tp, end := range ends {
+		from[tp] = end - lastRecords
+	}
+	return readAll(ctx, cfg, parts, from, func(f *source.Fetched) (bool, error) {
+		return each(f, func(t schemas.EventTime) bool {
+			g.Until = max(g.Until, t)
+			return false
+		})
+	})
 }
 
-// readAll reads partitions from their starts to their ends, until each is read
+// readAll reads partitions from their starts, or from where from says, to their ends, until each is read
 // or fn says that it has enough of one.
-func readAll(ctx context.Context, cfg *Config, parts []source.TopicPartition, fn func(*source.Fetched) (bool, error)) error {
+func readAll(ctx context.Context, cfg *Config, parts []source.TopicPartition, from map[source.TopicPartition]int64, fn func(*source.Fetched) (bool, error)) error {
 	sc := source.Config{Brokers: cfg.Brokers, Transport: cfg.Transport, Partitions: parts, MaxWait: 50 * time.Millisecond, PartitionMaxBytes: 256 << 10}
 	f := source.NewFetcher(sc)
 	defer f.Close()
@@ -342,7 +390,7 @@ func readAll(ctx context.Context, cfg *Config, parts []source.TopicPartition, fn
 			continue
 		}
 		left[p] = true
-		f.Seek(p.Topic, p.Partition, starts[p])
+		f.Seek(p.Topic, p.Partition, max(starts[p], from[p]))
 	}
 	for len(left) > 0 {
 		got, err := f.Poll(ctx)

@@ -47,21 +47,32 @@ func (l *life) restore(ctx context.Context) error {
 		return fmt.Errorf("the journal's end: %w", err)
 	}
 	end := ends[jp]
-	records, err := l.readJournal(ctx, jp, int64(pos.JournalNext), end, pos.Sequence)
+	journal := l.openJournal(jp, int64(pos.JournalNext), end)
+	defer journal.close()
+	rec, more, err := journal.next(ctx)
 	if err != nil {
 		return err
+	}
+	switch {
+	case !more && pos.Sequence > 0:
+		return fmt.Errorf("%w: the store of task %d stands at record %d and the topic %s ends at offset %d without it; restore the topic, or remove the store and the out topics to begin anew", ErrJournalLost, l.task, pos.Sequence, jp.Topic, end)
+	case !more:
+		if err := l.checkFresh(ctx); err != nil {
+			return err
+		}
+	case pos.Sequence == 0 && rec.j.Sequence != 1, pos.Sequence > 0 && rec.j.Sequence > pos.Sequence:
+		return fmt.Errorf("%w: the store stands at record %d and the journal begins with %d", ErrJournal, pos.Sequence, rec.j.Sequence)
 	}
 	if pos.Sequence == 0 {
 		// A task begins where its inputs begin: at the log's start, or where the
 		// first record of its journal says.
-		if err := l.begin(ctx, &pos, records); err != nil {
+		if err := l.begin(ctx, &pos, rec.j); err != nil {
 			return err
 		}
 	}
 	if l.core, err = core.New(core.Config{App: l.cfg.App, Task: l.task, Tasks: l.cfg.Tasks, CacheBytes: l.cfg.CacheBytes,
-		Writer: l.cfg.Instance, Epoch: int32(l.prod.Epoch()),
-		PauseOnDead: true,
-		Budget:      core.Budget{Triggers: l.cfg.MaxTriggers, Bytes: l.cfg.MaxBytes, Units: 50_000, Records: l.cfg.MaxEvents}}, l.store, pos); err != nil {
+		Writer: l.cfg.Instance, Epoch: int32(l.prod.Epoch()), PauseOnDead: true,
+		Budget: core.Budget{Triggers: l.cfg.MaxTriggers, Bytes: l.cfg.MaxBytes, Units: 50_000, Records: l.cfg.MaxEvents}}, l.store, pos); err != nil {
 		return err
 	}
 	l.journal = schemas.Offset(end)
@@ -83,33 +94,49 @@ func (l *life) restore(ctx context.Context) error {
 	go func() { defer close(stopped); l.reader(rctx) }()
 	l.stop = func() { cancel(); <-stopped }
 
-	hash := pos.Hash
-	for i, rec := range records {
-		if rec.j.Sequence <= pos.Sequence {
-			if rec.j.Sequence == pos.Sequence && rec.hash != pos.Hash {
-				return fmt.Errorf("%w: record %d of the journal is not the one that the store was made from; remove the store of task %d to rebuild it", ErrJournal, pos.Sequence, l.task)
+	hash, met := pos.Hash, pos.Sequence == 0
+	for n := 0; more; n++ {
+		switch q := rec.j.Sequence; {
+		case q < pos.Sequence:
+		case q == pos.Sequence:
+			if rec.hash != pos.Hash {
+				return fmt.Errorf("%w: record %d of the journal is not the one that the store was made from; remove the store of task %d to rebuild it", ErrJournal, q, l.task)
 			}
-			continue
+			met = true
+		case !met:
+			return fmt.Errorf("%w: record %d, from which the store was made, is missing", ErrJournalLost, pos.Sequence)
+		case uint64(rec.j.PreviousHash) != hash:
+			return fmt.Errorf("%w: record %d does not follow the one before it (its hash is another)", ErrJournal, q)
+		case rec.j.Engine != core.Engine:
+			return fmt.Errorf("%w: record %d was written by engine %d, this binary is %d; run the old one with run --drain first, which brings the store to the journal's end", core.ErrEngine, q, rec.j.Engine, core.Engine)
+		default:
+			if n%100 == 0 {
+				l.set(telemetry.Restoring, fmt.Sprintf("replaying the journal, %d offsets to go", end-rec.next))
+			}
+			if err := l.replay(ctx, rec); err != nil {
+				return err
+			}
+			hash = rec.hash
 		}
-		if uint64(rec.j.PreviousHash) != hash {
-			return fmt.Errorf("%w: record %d does not follow the one before it (its hash is another)", ErrJournal, rec.j.Sequence)
-		}
-		if i%100 == 0 {
-			l.set(telemetry.Restoring, fmt.Sprintf("replaying the journal, %d records to go", len(records)-i))
-		}
-		if err := l.replay(ctx, rec); err != nil {
+		last := rec.j.Sequence
+		if rec, more, err = journal.next(ctx); err != nil {
 			return err
 		}
-		hash = rec.hash
+		if more && rec.j.Sequence != last+1 {
+			return fmt.Errorf("%w: record %d stands where %d should", ErrJournal, rec.j.Sequence, last+1)
+		}
+	}
+	if !met {
+		return fmt.Errorf("%w: the store of task %d stands at record %d and the journal ends before", ErrJournalLost, l.task, pos.Sequence)
 	}
 	l.core.SetJournalNext(l.journal)
 	return nil
 }
 
 // begin finds the first position of a task without a store.
-func (l *life) begin(ctx context.Context, pos *state.Position, records []journalRecord) error {
-	if len(records) > 0 {
-		for _, s := range records[0].j.Starts {
+func (l *life) begin(ctx context.Context, pos *state.Position, first *schemas.Journal) error {
+	if first != nil {
+		for _, s := range first.Starts {
 			if s.Input >= 0 && s.Input < schemas.Inputs {
 				pos.Inputs[s.Input] = s.Offset
 			}
@@ -130,7 +157,8 @@ type journalRecord struct {
 	j     *schemas.Journal
 	bytes []byte
 	hash  uint64
-	next  int64 // offset after it
+	at    int64 // its offset
+	next  int64
 }
 
 func (l *life) sourceConfig(parts []source.TopicPartition) source.Config {
@@ -147,68 +175,62 @@ func (l *life) inputs() []source.TopicPartition {
 	return out
 }
 
-// readJournal reads the task's journal from an offset to its end, and checks
-// that it follows on the store.
-func (l *life) readJournal(ctx context.Context, jp source.TopicPartition, from, end, sequence int64) ([]journalRecord, error) {
-	if end == 0 {
-		if sequence > 0 {
-			return nil, fmt.Errorf("%w: the store of task %d stands at record %d and the topic %s is empty; restore the topic, or remove the store and the out topics to begin anew", ErrJournalLost, l.task, sequence, jp.Topic)
-		}
-		return nil, l.checkFresh(ctx)
+// journal reads a task's journal record by record, up to an end.
+type journal struct {
+	f       *source.Fetcher
+	tp      source.TopicPartition
+	at, end int64
+	got     []source.Record
+}
+
+func (l *life) openJournal(tp source.TopicPartition, from, end int64) *journal {
+	r := &journal{tp: tp, at: from, end: end}
+	if from < end {
+		r.f = source.NewFetcher(l.sourceConfig([]source.TopicPartition{tp}))
+		r.f.Seek(tp.Topic, tp.Partition, from)
 	}
-	cfg := l.sourceConfig([]source.TopicPartition{jp})
-	f := source.NewFetcher(cfg)
-	defer f.Close()
-	f.Seek(jp.Topic, jp.Partition, from)
-	var out []journalRecord
-	for at := from; at < end; {
-		got, err := f.Poll(ctx)
+	return r
+}
+
+func (r *journal) close() {
+	if r.f != nil {
+		r.f.Close()
+	}
+}
+
+// next returns the next record, false at the end.
+func (r *journal) next(ctx context.Context) (journalRecord, bool, error) {
+	for len(r.got) == 0 {
+		if r.at >= r.end {
+			return journalRecord{}, false, nil
+		}
+		got, err := r.f.Poll(ctx)
 		if err != nil {
 			var oor *source.OffsetOutOfRangeError
 			if errors.As(err, &oor) {
-				return nil, fmt.Errorf("%w: record at offset %d is gone, the topic %s begins at %d; its retention must be unlimited", ErrJournalLost, from, jp.Topic, oor.LogStart)
+				return journalRecord{}, false, fmt.Errorf("%w: record at offset %d is gone, the topic %s begins at %d; its retention must be unlimited", ErrJournalLost, oor.Offset, r.tp.Topic, oor.LogStart)
 			}
-			return nil, fmt.Errorf("read the journal: %w", err)
+			return journalRecord{}, false, fmt.Errorf("read the journal: %w", err)
 		}
 		for i := range got {
-			for k := range got[i].Records {
-				r := &got[i].Records[k]
-				_, body, err := schemas.ParseWire(r.Value)
-				if err != nil {
-					return nil, fmt.Errorf("%w: offset %d: %w", ErrJournal, r.Offset, err)
-				}
-				j, err := schemas.DecodeJournal(body)
-				if err != nil {
-					return nil, fmt.Errorf("%w: offset %d: %w", ErrJournal, r.Offset, err)
-				}
-				if j.Format != core.JournalFormat {
-					return nil, fmt.Errorf("%w: offset %d has format %d, this engine reads %d", ErrJournal, r.Offset, j.Format, core.JournalFormat)
-				}
-				if j.Sequence > sequence && j.Engine != core.Engine {
-					return nil, fmt.Errorf("%w: record %d was written by engine %d, this binary is %d; run the old one with run --drain first, which brings the store to the journal's end", core.ErrEngine, j.Sequence, j.Engine, core.Engine)
-				}
-				out = append(out, journalRecord{j: j, bytes: body, hash: xxhash.Sum64(body), next: r.Offset + 1})
-			}
-			at = max(at, got[i].Next)
+			r.got = append(r.got, got[i].Records...)
+			r.at = max(r.at, got[i].Next)
 		}
 	}
-	want := int64(0)
-	for _, r := range out {
-		if want == 0 {
-			want = r.j.Sequence
-			if want > sequence+1 {
-				return nil, fmt.Errorf("%w: the store stands at record %d and the journal goes on with %d", ErrJournal, sequence, want)
-			}
-		}
-		if r.j.Sequence != want {
-			return nil, fmt.Errorf("%w: record %d stands where %d should", ErrJournal, r.j.Sequence, want)
-		}
-		want++
+	rec := &r.got[0]
+	r.got = r.got[1:]
+	_, body, err := schemas.ParseWire(rec.Value)
+	if err != nil {
+		return journalRecord{}, false, fmt.Errorf("%w: offset %d: %w", ErrJournal, rec.Offset, err)
 	}
-	if sequence > 0 && (len(out) == 0 && int64(from) > end || len(out) > 0 && out[len(out)-1].j.Sequence < sequence) {
-		return nil, fmt.Errorf("%w: the store of task %d stands at record %d and the journal ends before", ErrJournalLost, l.task, sequence)
+	j, err := schemas.DecodeJournal(body)
+	if err != nil {
+		return journalRecord{}, false, fmt.Errorf("%w: offset %d: %w", ErrJournal, rec.Offset, err)
 	}
-	return out, nil
+	if j.Format != core.JournalFormat {
+		return journalRecord{}, false, fmt.Errorf("%w: offset %d has format %d, this engine reads %d", ErrJournal, rec.Offset, j.Format, core.JournalFormat)
+	}
+	return journalRecord{j: j, bytes: body, hash: xxhash.Sum64(body), at: rec.Offset, next: rec.Offset + 1}, true, nil
 }
 
 // checkFresh refuses to begin a task anew when its group or its out topics say
@@ -270,8 +292,11 @@ func (l *life) replay(ctx context.Context, rec journalRecord) error {
 		return fmt.Errorf("%w: record %d published %d with hash %x, a replay gives %d with hash %x; stop, keep the store and the topics, and report this",
 			ErrReplay, j.Sequence, j.Triggers, uint64(j.TriggerHash), rd.Journal.Triggers, uint64(rd.Journal.TriggerHash))
 	}
+	if rd.Position.Clock != j.Clock {
+		return fmt.Errorf("%w: record %d leaves the clock at %d, a replay at %d", ErrReplay, j.Sequence, j.Clock, rd.Position.Clock)
+	}
 	l.core.Adopt(rd, rec.bytes)
-	rd.Position.JournalNext = schemas.Offset(rec.next)
+	rd.Position.JournalNext = schemas.Offset(rec.at)
 	if err := l.store.Apply(rd.Batch, &rd.Position); err != nil {
 		return err
 	}
@@ -281,6 +306,8 @@ func (l *life) replay(ctx context.Context, rec journalRecord) error {
 
 func (l *life) replayRun(ctx context.Context, j *schemas.Journal, counts [schemas.Inputs]int64, ends [schemas.Inputs]schemas.Offset, dead map[schemas.InputOffset]schemas.DeadMark, wall schemas.EventTime) error {
 	for i := range counts {
+		l.q[i].need = int(counts[i])
+		l.release()
 		for int64(l.q[i].waiting()) < counts[i] {
 			if err := l.more(ctx); err != nil {
 				return err
@@ -297,6 +324,9 @@ func (l *life) replayRun(ctx context.Context, j *schemas.Journal, counts [schema
 				return fmt.Errorf("%w: record %d took offset %d of %s, which can't be read now: %s", ErrReplay, j.Sequence, r.Offset, r.Input, r.Dead.Detail)
 			}
 		}
+	}
+	for i := range l.q {
+		l.q[i].need = 0
 	}
 	l.batch = l.q.mergeGroup(l.batch[:0], counts)
 	n, err := l.core.Take(l.batch, wall)

@@ -42,6 +42,7 @@ type life struct {
 	linger    *time.Timer
 	lingerAt  time.Time // since when triggers wait for company
 	phases    *phases
+	ending    <-chan struct{}
 	lastFlush time.Time
 	probe     probe // the last one; its zero value: none yet
 	ticked    schemas.EventTime
@@ -115,6 +116,7 @@ func (l *life) run(ctx context.Context) (err error) {
 		<-probed
 	}()
 	l.set(telemetry.Running, "")
+	l.ending = ctx.Done()
 	return l.loop(ctx)
 }
 
@@ -251,7 +253,7 @@ func (l *life) loop(ctx context.Context) error {
 func (l *life) accept(c *chunk) {
 	q := &l.q[c.input]
 	q.add(c)
-	if !q.held && q.waiting() > l.cfg.QueueRecords {
+	if !q.held && q.full(l.cfg.QueueRecords, l.cfg.QueueBytes) {
 		q.held = true
 		l.fetch.Pause(l.cfg.Topics.input(c.input), l.partitionOf(c.input))
 	}
@@ -283,7 +285,7 @@ func (l *life) work(ctx context.Context) error {
 		if len(l.batch) == 0 {
 			break
 		}
-		n, err := l.core.Take(l.batch, l.cfg.wall())
+		n, err := l.core.Take(l.batch, l.fetched())
 		l.q.took(l.batch[:n])
 		if err != nil {
 			return err
@@ -373,11 +375,20 @@ func (l *life) poll() error {
 
 func (l *life) release() {
 	for i := range l.q {
-		if q := &l.q[i]; q.held && q.waiting() < l.cfg.QueueRecords/2 {
+		if q := &l.q[i]; q.held && !q.full(l.cfg.QueueRecords/2, l.cfg.QueueBytes/2) {
 			q.held = false
 			l.fetch.Resume(l.cfg.Topics.input(schemas.Input(i)), l.partitionOf(schemas.Input(i)))
 		}
 	}
+}
+
+// fetched is the wall time of the latest fetch that a batch may hold records of.
+func (l *life) fetched() schemas.EventTime {
+	var t schemas.EventTime
+	for i := range l.q {
+		t = max(t, l.q[i].wall)
+	}
+	return t
 }
 
 // behind moves the clock while the task works through a backlog: to the
@@ -392,8 +403,8 @@ func (l *life) behind() error {
 	for i := range l.probe.ends {
 		q := &l.q[i]
 		if q.at < len(q.recs) || q.next < l.probe.ends[i] {
-			if !any || q.taken < bound {
-				bound, any = q.taken, true
+			if at := l.core.Accepted(schemas.Kind(i)); !any || at < bound {
+				bound, any = at, true
 			}
 		}
 	}
@@ -401,7 +412,8 @@ func (l *life) behind() error {
 		return nil
 	}
 	// A date in the future, however wrong, moves no clock past the wall less the disorder.
-	to := min(bound, l.cfg.wall()) - pb.Disorder
+	// What the probe has not seen may be older than what is here.
+	to := min(bound, l.probe.wall) - pb.Disorder
 	if to <= l.core.Clock() {
 		return nil
 	}
@@ -439,9 +451,21 @@ func (l *life) tick() error {
 		return nil
 	}
 	// A history: all of it is here. Its end is the closing tick.
+	if l.cfg.HistoryEnds != nil {
+		// What was there at the very first start is the history. Where nothing was,
+		// nothing says that it is complete, and events alone move the clock.
+		for i, end := range l.cfg.HistoryEnds[l.task] {
+			if l.core.Position().Inputs[i] < end && l.q[i].next < end {
+				return nil
+			}
+		}
+	}
+	if l.cfg.NoClosing {
+		return nil
+	}
 	until := l.cfg.Until
 	for i := range l.probe.ends {
-		until = max(until, l.q[i].taken)
+		until = max(until, l.core.Accepted(schemas.Kind(i)))
 	}
 	if l.finished && until <= l.core.Clock() {
 		return nil
@@ -471,6 +495,11 @@ func (l *life) advance(to schemas.EventTime) error {
 		}
 		if err := l.flush(true); err != nil {
 			return err
+		}
+		select {
+		case <-l.ending: // the rest is the next owner's
+			return nil
+		default:
 		}
 	}
 }
@@ -503,7 +532,7 @@ func (l *life) flush(must bool) error {
 		return nil
 	}
 	l.told = l.finished
-	rd.Position.JournalNext = l.journal + 2 // the record and the marker of its transaction
+	rd.Position.JournalNext = l.journal // its own record stands there or later
 	l.inflight, l.lastFlush, l.lingerAt = true, now, time.Time{}
 	l.sent = l.counts
 	l.counts = [schemas.Inputs]int{}
@@ -537,7 +566,7 @@ func (l *life) landed(r result) error {
 	}
 	rd := r.ready
 	l.core.Applied(rd.Sequence)
-	l.journal += 2
+	l.journal += 2 // at least: the record and the marker of its transaction
 	l.core.SetJournalNext(l.journal)
 	m := l.cfg.Telemetry.Metrics
 	byTopic, kinds := map[schemas.Topic]int{}, map[Kind]int{}
@@ -585,7 +614,7 @@ func (l *life) last() error {
 		}
 	}
 	if rd := l.core.Ready(); rd != nil {
-		rd.Position.JournalNext = l.journal + 2
+		rd.Position.JournalNext = l.journal
 		l.inflight = true
 		l.commits <- job{rd, l.traces}
 		if r := <-l.results; r.err == nil {

@@ -118,6 +118,18 @@ func TestOtherWritersSchemas(t *testing.T) {
 	}
 }
 
+// A writer may say how long a block is, and may cut an array into several.
+func TestBlocks(t *testing.T) {
+	s, err := Compile(`{"type":"record","name":"R","fields":[{"name":"a","type":{"type":"array","items":"int"}},{"name":"m","type":{"type":"map","values":"int"}}]}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := []byte{3, 4, 2, 4, 2, 6, 0 /* -2 in 2 bytes: 1 2; 1: 3 */, 1, 6, 2, 'k', 8, 2, 2, 'k', 10, 0 /* -1 in 3 bytes: k 4; k 5 */}
+	if got, err := s.Append(nil, body); err != nil || string(got) != `{"a":[1,2,3],"m":{"k":5}}` {
+		t.Errorf("%s, %v", got, err)
+	}
+}
+
 func TestLimits(t *testing.T) {
 	nulls, err := Compile(`{"type":"array","items":"null"}`)
 	if err != nil {

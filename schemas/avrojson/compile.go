@@ -145,7 +145,10 @@ func (c *compiler) add(n *node, of ...avro.Schema) error {
 	return nil
 }
 
-// quoted appends s as encoding/json writes it without the escapes for HTML.
+// AppendString appends s as encoding/json writes it without the escapes for
+// HTML: bytes that are not UTF-8 become U+FFFD.
+func AppendString(dst []byte, s string) []byte { return quoted(dst, s) }
+
 func quoted(dst []byte, s string) []byte {
 	plain := true
 	for i := 0; i < len(s) && plain; i++ {
