@@ -7,7 +7,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # Packages with goroutines of their own run under the race detector.
 RACE := ./processor/runtime/... ./processor/source/... ./processor/group/... ./sinks/... ./telemetry/... ./publish/...
 
-.PHONY: demo build test test-race test-kafka bench lint clean
+.PHONY: demo build test crash test-kafka bench lint clean
 
 demo: build
 	$(BIN) demo $(ARGS)
@@ -18,6 +18,19 @@ build:
 test:
 	$(GO) test $$($(GO) list ./... | grep -v -x -F "$$($(GO) list $(RACE))")
 	$(GO) test -race $(RACE)
+	$(GO) test -race -short ./e2e
+
+# 200 kill -9s of running processes and 50 of members of a group; bench/crash.md
+# has the figures of such a run.
+crash:
+	TIDEMARK_TEST_CRASHES=$${TIDEMARK_TEST_CRASHES:-200} $(GO) test -count=1 -timeout 30m -v -run TestKilled ./e2e
+
+# The tests of the whole against a real Apache Kafka 4.1 of their own, with a
+# Python client as upstream and downstream.
+test-kafka: python-venv
+	TIDEMARK_TEST_CRASHES=$${TIDEMARK_TEST_CRASHES:-25} TIDEMARK_TEST_PYTHON="$(CURDIR)/$(VENV)/bin/python" \
+		$(KAFKA_NODE) run -- sh -c 'TIDEMARK_TEST_KAFKA=$$TIDEMARK_KAFKA $(GO) test -count=1 -timeout 3m -run TestAgainstARealBroker ./sinks ./processor/source && \
+		$(GO) test -count=1 -timeout 15m ./testkit ./deploy/python ./publish ./tail ./deadletters ./e2e'
 
 lint:
 	test -z "$$(gofmt -l $$(git ls-files '*.go'))"

@@ -19,5 +19,6 @@
 // forgotten (Plan says so where that is possible). The event_id then still makes
 // the repeat harmless within the playbook's horizon.
 //
-// It imports schemas, tail, sinks and processor/source, and logs nothing.
+// It imports schemas, tail, sinks, processor/source and the names of the steps in
+// processor/core, and logs nothing.
 package deadletters

@@ -66,7 +66,7 @@ func (r *Replayer) Plan(ctx context.Context, letters []*Letter) ([]Outcome, erro
 	return r.plan(ctx, letters)
 }
 
-// maxBatch bounds one transaction.
+// What one transaction holds at most.
 const (
 	maxRecords = 500
 	maxBytes   = 4 << 20

@@ -131,6 +131,15 @@ func (w *world) start(dir, instance string, more func(*runtime.Config)) *process
 	return p
 }
 
+// ready waits until every task of p runs.
+func (w *world) ready(p *process) {
+	w.t.Helper()
+	w.await(testkit.Limit, "a ready process", func() bool {
+		r := p.tel.Tasks.Readiness()
+		return r.Ready && len(r.Tasks) == int(w.tasks)
+	})
+}
+
 // publish sends events as an upstream app would, in the order given.
 func (w *world) publish(events []*schemas.Event) {
 	w.t.Helper()

@@ -2,11 +2,11 @@
 // Avro in the Confluent wire format, keyed by customer_id, partitioned by murmur2.
 //
 // What it promises: events of one partition are written in the order in which
-// they were given; Flush returns nil only when every broker has acknowledged
-// everything. Kafka's own timestamps are the time of publishing. A batch whose
-// outcome is unknown is sent again, so an event may stand twice; its event_id is
-// the same, and a repeat changes nothing. With Config.Resume what an earlier run
-// has had acknowledged is passed over; see State.
+// they were given, and nothing is sent after a failure; Flush returns nil only
+// when every broker has acknowledged everything. Kafka's own timestamps are the
+// time of publishing. A batch whose outcome is unknown is sent again, so an event
+// may stand twice; its event_id is the same, and a repeat changes nothing. With
+// Config.Resume what an earlier run has had acknowledged is passed over; see State.
 package publish
 
 import (
@@ -55,9 +55,12 @@ type Publisher struct {
 	marks  map[place]mark // what is acknowledged
 }
 
+// record is one record's bytes, which never change.
+type record struct{ key, value []byte }
+
 // queue is what waits for one partition of one topic, and the mark behind it.
 type queue struct {
-	records []kafka.Record
+	records []record
 	mark    mark
 	before  mark // of the earlier run: events up to it are passed over
 }
@@ -122,7 +125,7 @@ func (p *Publisher) Event(ctx context.Context, e *schemas.Event) error {
 	} else {
 		value = schemas.AppendBehaviorAvro(value, e)
 	}
-	q.records = append(q.records, kafka.Record{Key: kafka.NewBytes(key), Value: kafka.NewBytes(value)})
+	q.records = append(q.records, record{key, value})
 	if len(q.records) >= p.cfg.Batch {
 		p.send(ctx, part, e.Kind)
 	}
@@ -193,6 +196,12 @@ func (p *Publisher) send(ctx context.Context, part int32, kind schemas.Kind) {
 		if before != nil {
 			<-before
 		}
+		p.mu.Lock()
+		failed := p.err != nil
+		p.mu.Unlock()
+		if failed {
+			return // what follows a failed batch must not stand before its next attempt
+		}
 		err := p.produce(ctx, topic, part, recs)
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -201,29 +210,28 @@ func (p *Publisher) send(ctx context.Context, part int32, kind schemas.Kind) {
 		}
 		if err == nil {
 			p.acked += int64(len(recs))
-			// Batches of a partition are sent one after the other, but one may
-			// follow another that has failed.
-			if p.err == nil {
-				p.marks[place{topic, part}] = upTo
-			}
+			p.marks[place{topic, part}] = upTo
 		}
 	})
 }
 
-func (p *Publisher) produce(ctx context.Context, topic string, part int32, recs []kafka.Record) error {
+func (p *Publisher) produce(ctx context.Context, topic string, part int32, recs []record) error {
 	var err error
 	for try, wait := 0, 20*time.Millisecond; try < 8; try, wait = try+1, wait*2 {
+		// Each attempt has readers of its own: the transport may still read those
+		// of an attempt that was given up.
+		list := make([]kafka.Record, len(recs))
+		for i := range recs {
+			list[i] = kafka.Record{Key: kafka.NewBytes(recs[i].key), Value: kafka.NewBytes(recs[i].value)}
+		}
 		var r *kafka.ProduceResponse
-		r, err = p.client.Produce(ctx, &kafka.ProduceRequest{Topic: topic, Partition: int(part), RequiredAcks: kafka.RequireAll, Records: kafka.NewRecordReader(recs...)})
+		r, err = p.client.Produce(ctx, &kafka.ProduceRequest{Topic: topic, Partition: int(part), RequiredAcks: kafka.RequireAll, Records: kafka.NewRecordReader(list...)})
 		if err == nil {
 			err = r.Error
 		}
 		var ke kafka.Error
 		if err == nil || errors.As(err, &ke) && !ke.Temporary() {
 			return err
-		}
-		for i := range recs { // the bytes were read by the attempt before
-			recs[i].Key, recs[i].Value = rewound(recs[i].Key), rewound(recs[i].Value)
 		}
 		select {
 		case <-ctx.Done():
@@ -232,14 +240,4 @@ func (p *Publisher) produce(ctx context.Context, topic string, part int32, recs 
 		}
 	}
 	return err
-}
-
-// rewound makes bytes readable again from their beginning.
-func rewound(b kafka.Bytes) kafka.Bytes {
-	if s, ok := b.(interface {
-		Seek(int64, int) (int64, error)
-	}); ok {
-		_, _ = s.Seek(0, 0)
-	}
-	return b
 }

@@ -180,6 +180,9 @@ var ErrTopics = errors.New("publish: topics")
 
 // Inspect looks for the two input topics, which need the same number of partitions.
 func Inspect(ctx context.Context, brokers []string, transport *kafka.Transport, orders, behaviors string) (Target, error) {
+	if transport == nil { // and not an interface around a nil pointer
+		transport = &kafka.Transport{ClientID: "tidemark-publish"}
+	}
 	c := &kafka.Client{Addr: kafka.TCP(brokers...), Transport: transport, Timeout: 30 * time.Second}
 	m, err := c.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{orders, behaviors}})
 	if err != nil {

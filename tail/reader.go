@@ -149,7 +149,7 @@ func (r *Reader) seek(ctx context.Context, parts []source.TopicPartition) error 
 		}
 	}
 	if r.cfg.From == FromTime {
-		at, err := OffsetsAt(ctx, r.cfg.Brokers, r.cfg.Transport, parts, r.cfg.Since)
+		at, err := offsetsAt(ctx, r.cfg.Brokers, r.cfg.Transport, parts, r.cfg.Since)
 		if err != nil {
 			return err
 		}
@@ -174,9 +174,9 @@ func (r *Reader) seek(ctx context.Context, parts []source.TopicPartition) error 
 	return nil
 }
 
-// OffsetsAt returns the offset of the first record of each partition whose
+// offsetsAt returns the offset of the first record of each partition whose
 // Kafka timestamp is at or after an instant; -1 where there is none.
-func OffsetsAt(ctx context.Context, brokers []string, transport *kafka.Transport, parts []source.TopicPartition, at schemas.EventTime) (map[source.TopicPartition]int64, error) {
+func offsetsAt(ctx context.Context, brokers []string, transport *kafka.Transport, parts []source.TopicPartition, at schemas.EventTime) (map[source.TopicPartition]int64, error) {
 	c := &kafka.Client{Addr: kafka.TCP(brokers...), Transport: transport, Timeout: 30 * time.Second}
 	req := &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{}}
 	for _, p := range parts {

@@ -94,6 +94,9 @@ func (f *Tail) Next() (more []*kgo.Record) {
 func (f *Tail) Ends() map[int32]int64 {
 	f.t.Helper()
 	ctx := Context(f.t)
+	if err := f.r.toEnd(ctx); err != nil { // once it can be read its leaders are known
+		f.t.Fatalf("reading %s: %v", f.r.topic, err)
+	}
 	leaders, err := partitionLeaders(ctx, f.r.client, f.r.topic)
 	ends := map[int32]int64{}
 	for p, leader := range leaders {
@@ -160,6 +163,21 @@ func (r *reader) records() (all []*kgo.Record) {
 
 // toEnd reads on to the ends that the partitions have when it is called.
 func (r *reader) toEnd(ctx context.Context) error {
+	for {
+		err := r.tryToEnd(ctx)
+		if !kerr.IsRetriable(err) || ctx.Err() != nil {
+			return err
+		}
+		// A real broker needs a moment for a topic that is new.
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func (r *reader) tryToEnd(ctx context.Context) error {
 	leaders, err := partitionLeaders(ctx, r.client, r.topic)
 	if err != nil {
 		return err

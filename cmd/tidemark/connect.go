@@ -23,7 +23,7 @@ type connection struct {
 	App      string   `help:"Name of the app; it names the internal topics." placeholder:"NAME"`
 }
 
-// cluster is an opened connection.
+// opened is a connection with its clients.
 type opened struct {
 	config    *config.Config
 	transport *kafka.Transport

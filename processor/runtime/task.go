@@ -55,6 +55,7 @@ type life struct {
 	stop      func() // ends the reader
 	ranBefore func(ctx context.Context, task int32) (string, error)
 	journal   schemas.Offset // a lower bound of where the journal goes on
+	landings  int            // commits of this life
 	status    string
 	committed func(task int32, in [schemas.Inputs]schemas.Offset)
 }
@@ -566,7 +567,13 @@ func (l *life) landed(r result) error {
 	}
 	rd := r.ready
 	l.core.Applied(rd.Sequence)
-	l.journal += 2 // at least: the record and the marker of its transaction
+	// A record may stand before the marker of the commit before it, which has the
+	// other transactional id, but never before the marker of the one before that.
+	if l.landings++; l.landings == 1 {
+		l.journal++
+	} else {
+		l.journal += 2
+	}
 	l.core.SetJournalNext(l.journal)
 	m := l.cfg.Telemetry.Metrics
 	byTopic, kinds := map[schemas.Topic]int{}, map[Kind]int{}
