@@ -30,7 +30,7 @@ func (r *tierRule) trigger(v history.View, m *move) schemas.Trigger {
 	value := s.Value
 	s.Level = m.to
 	t := tier.Change(r.pb, m.from, s)
-	t.MissingToKeep = tier.Missing(r.pb, r.growth, v, s)
+	t.MissingToKeep = tier.Missing(r.pb, r.growth, v, m.facts, s)
 	if t.MissingToNext < 0 { // of what is taken back
 		t.MissingToNext = 0
 	}

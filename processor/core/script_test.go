@@ -15,7 +15,6 @@ import (
 	"tidemark/playbook"
 	"tidemark/processor/history"
 	"tidemark/schemas"
-	"tidemark/state"
 )
 
 // TestScripts runs testdata: what the engine does, told by examples. `go test
@@ -571,5 +570,3 @@ func difference(a, b map[string]string) string {
 	}
 	return ""
 }
-
-var _ = state.Customer{}

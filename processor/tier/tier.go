@@ -89,12 +89,16 @@ func Change(t *playbook.Tier, from int32, s Standing) *schemas.TierChange {
 	return c
 }
 
-// Missing is what growth value is missing to keep the level of s when the
-// window lets go of it at s.Until; 0 if nothing ever lets go.
-func Missing(t *playbook.Tier, g *playbook.Growth, v history.View, s Standing) int64 {
+// Missing is what growth value is missing at an instant to keep the level of s
+// when the window lets go of it at s.Until; 0 if nothing ever lets go. Of the
+// orders known at that instant those count that the window still holds then.
+func Missing(t *playbook.Tier, g *playbook.Growth, v history.View, at schemas.EventTime, s Standing) int64 {
 	if s.Until == 0 || s.Level == 0 {
 		return 0
 	}
-	left := growth(g, v.Window(t.Window, s.Until).Growing)
+	left := int64(0)
+	if still := t.Window - (s.Until - at); still > 0 {
+		left = growth(g, v.Window(still, at).Growing)
+	}
 	return max(t.Levels[s.Level].Reach-left, 0)
 }

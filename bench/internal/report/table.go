@@ -27,6 +27,9 @@ func Table(w io.Writer, r *Record) error {
 				part string
 				Phase
 			}{{"whole", x.Whole}, {"steady", x.Steady}} {
+				if p.EventsPerSecond == 0 {
+					continue // too short to tell
+				}
 				t.row(name, fmt.Sprintf("%.0f", p.Events), p.part, fmt.Sprintf("%.0f", p.EventsPerSecond), f2(p.CPUSecondsPerMillion), fmt.Sprintf("%.3f", p.TriggersPerEvent),
 					f1(p.AllocsPerEvent), fmt.Sprintf("%.0f", p.AllocBytesPerEvent), f1(p.BrokerCPUSeconds), f2(p.OthersCores))
 			}
