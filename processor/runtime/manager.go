@@ -220,7 +220,7 @@ func (m *Manager) runTask(ctx context.Context, task int32) {
 		}
 		began := time.Now()
 		l := &life{cfg: &m.cfg, task: task, ids: m.ids, readers: m.readers, store: store, prod: prod, phases: ph,
-			chunks: make(chan chunk, 4), failed: make(chan error, 1), commits: make(chan job, 1),
+			chunks: make(chan chunk, 1), failed: make(chan error, 1), commits: make(chan job, 1),
 			results: make(chan result, 1), probes: make(chan probe), nudge: make(chan struct{}, 1), committed: m.note, ranBefore: m.ranBefore}
 		err := l.run(ctx)
 		if ctx.Err() != nil {
