@@ -205,3 +205,31 @@ func TestEventsAreReadAsTheyWereWritten(t *testing.T) {
 		}
 	}
 }
+
+func TestFollowGivesEachRecordOnce(t *testing.T) {
+	topic := Topic(t, "followed", 2, nil)
+	f := Follow(t, topic)
+	if got := f.Next(); len(got) != 0 {
+		t.Fatalf("%d records of an empty topic", len(got))
+	}
+	Produce(t, topic, numbered("a", 20)...)
+	if got, want := len(values(f.Next())), 20; got != want {
+		t.Errorf("first: %d records, want %d", got, want)
+	}
+	ProduceTransaction(t, topic, Unique(t, "writer"), Abort, numbered("no", 5)...)
+	Produce(t, topic, numbered("b", 7)...)
+	got := values(f.Next())
+	if len(got) != 7 || got["b3"] != 1 {
+		t.Errorf("then: %v", got)
+	}
+	if got := f.Next(); len(got) != 0 {
+		t.Errorf("%d records come twice", len(got))
+	}
+	var end int64
+	for _, e := range f.Ends() {
+		end += e
+	}
+	if end < 27+5 { // the aborted ones and control batches take offsets too
+		t.Errorf("the ends add up to %d", end)
+	}
+}

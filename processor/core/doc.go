@@ -25,7 +25,9 @@
 //     Readys changes what is published, only how it is parcelled.
 //   - The clock never goes back. Timers fire in the order of (due, customer).
 //     At one instant events come before timers: a silence is over when its last
-//     instant has passed without an order.
+//     instant has passed without an order. What is due for the task as a whole
+//     comes before both: a period holds what happened before its end, and new
+//     cuts hold from their instant on.
 //   - A step works to a Budget and may stop inside a tick or a sweep; the
 //     journal says after how many units of work, so a replay stops there too.
 //   - A row in the store never knows an event that the Position does not.
@@ -40,8 +42,15 @@
 // instant. An event that changes the past within correct_within rewinds: the
 // rule runs again from that instant over the history as known now, and what it
 // then says is laid beside what was published (rewind.go): what is missing is
-// RETRACTED, what says other values is CORRECTED, what is new is FIRED. Beyond
-// correct_within the past stands, and the change is an ordinary one now.
+// RETRACTED, what says other values is CORRECTED, what is new is FIRED; an episode
+// that is over says ENDED again instead of CORRECTED. Two events at one instant
+// make one move, the second corrects it. Beyond correct_within the past stands,
+// and the change is an ordinary one now; so it does before the instant at which a
+// playbook armed the rule, and as far back as orders were folded into sums.
+//
+// Every line of evidence is true of the facts as known when it is published. In
+// FIRED and CORRECTED it proves the trigger; in RETRACTED, and in an ENDED whose
+// past was changed since, it may say the opposite of what was said before.
 //
 // The package may import schemas, state, playbook, and the domain rooms under
 // processor. It must never import Kafka, Pebble, OpenTelemetry, os, net or sync.

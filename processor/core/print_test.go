@@ -154,7 +154,7 @@ func check(app string, o *Out) (wrong []string) {
 		}
 	}
 	if c, ok := t.(*schemas.ChurnWarning); ok && h.Status != schemas.Retracted {
-		if c.SilenceMillis != int64(h.EffectiveAt-c.LastCoreAt) || c.SilenceMillis <= 0 {
+		if c.SilenceMillis != int64(h.EffectiveAt-c.LastCoreAt) || c.SilenceMillis <= 0 && h.Status != schemas.Ended {
 			bad("silence of %d ms from %d to %d", c.SilenceMillis, c.LastCoreAt, h.EffectiveAt)
 		}
 		if (c.EndedAt != nil) != (h.Status == schemas.Ended) {
@@ -162,6 +162,24 @@ func check(app string, o *Out) (wrong []string) {
 		}
 		if c.EndedAt != nil && *c.EndedAt < h.EffectiveAt {
 			bad("it ended before it began")
+		}
+	}
+	// What holds is proved, and not only told truly.
+	if h.Status == schemas.Fired || h.Status == schemas.Corrected {
+		want := ""
+		switch t := t.(type) {
+		case *schemas.ChurnWarning:
+			want = ">="
+		case *schemas.TierChange:
+			if want = "<"; t.ToLevel > t.FromLevel {
+				want = ">="
+			}
+			if t.ToLevel == t.FromLevel {
+				bad("a change to the same level")
+			}
+		}
+		if want != "" && h.Evidence[0].Comparison != want {
+			bad("evidence %s %s %s %s does not prove it", h.Evidence[0].Fact, h.Evidence[0].Value, h.Evidence[0].Comparison, h.Evidence[0].Limit)
 		}
 	}
 	// In a change of tier that holds, the value belongs to the level.

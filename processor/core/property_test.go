@@ -487,3 +487,40 @@ func ended(w *world) bool {
 	}
 	return true
 }
+
+// TestBeyond: whatever comes late by more than may be corrected, what is said
+// is true, in the form that its status asks for, and a standby comes to the same.
+func TestBeyond(t *testing.T) {
+	text := strings.NewReplacer("correct_within: 400d", "correct_within: 3d", "future: 7d", "future: 7d\nunlinked: apply").Replace(string(rules(t, "live", "").Text))
+	pb, err := playbook.Compile([]byte(text), "property")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		events := made(rt, 2, 12, false)
+		w := bed(t, pb, Config{CacheBytes: 1 << 20})
+		defer w.close()
+		lateness(rt, w, disordered(rt, events, 40*schemas.Day), schemas.EventTime(rapid.IntRange(0, 40).Draw(rt, "lag"))*schemas.Day)
+		if err := w.tick(w.core.Clock()+60*schemas.Day, nil); err != nil {
+			rt.Fatal(err)
+		}
+		if err := w.commitAll(); err != nil {
+			rt.Fatal(err)
+		}
+		sound(rt, w)
+		// An episode is told in order: revisions one by one, and nothing after a retraction.
+		over := map[string]bool{}
+		for i := range w.out {
+			tr, ok := w.out[i].Record.(schemas.Trigger)
+			if !ok {
+				continue
+			}
+			h := tr.TriggerHead()
+			key := fmt.Sprintf("%s/%s/%d", h.CustomerID, h.Rule, h.Episode)
+			if over[key] {
+				rt.Fatalf("after its retraction: %s", w.record(&w.out[i]))
+			}
+			over[key] = h.Status == schemas.Retracted
+		}
+	})
+}
