@@ -73,11 +73,15 @@ func (r *rfmRule) values(v history.View, at schemas.EventTime) (values, bool) {
 
 func (r *rfmRule) eval(v history.View, at schemas.EventTime, before *standing) standing {
 	var s standing
-	s.due, _ = v.NextLeave(r.pb.Window, at)
 	cuts := r.in(at)
 	x, ok := r.values(v, at)
 	if cuts != nil {
 		s.aux = cuts.Version
+	}
+	// Histograms follow every order that leaves the window; fixed cuts need only
+	// the departure that changes the class.
+	if r.pb.By != playbook.CutsFixed || !ok || !r.nextMove(v, at, x, &s.due) {
+		s.due, _ = v.NextLeave(r.pb.Window, at)
 	}
 	if cuts != nil && ok {
 		s.phase = r.classOf(rfm.ScoreOf(&cuts.Cuts, x.recency, x.frequency, x.monetary))
@@ -100,6 +104,23 @@ func (r *rfmRule) eval(v history.View, at schemas.EventTime, before *standing) s
 		s.by = "time"
 	}
 	return s
+}
+
+// nextMove finds the first departure from the window that changes the class as
+// long as the recency keeps its score; 0 if none does. False: it can't tell.
+func (r *rfmRule) nextMove(v history.View, at schemas.EventTime, x values, due *schemas.EventTime) bool {
+	if r.pb.Window == 0 {
+		return true
+	}
+	cuts := &r.fixed.Cuts
+	class := r.classOf(rfm.ScoreOf(cuts, x.recency, x.frequency, x.monetary))
+	return v.Leaves(r.pb.Window, at, history.Sums{Orders: x.frequency, Net: x.monetary}, func(left schemas.EventTime, s history.Sums) bool {
+		if s.Orders > 0 && r.classOf(rfm.ScoreOf(cuts, x.recency, s.Orders, s.Net)) == class {
+			return true
+		}
+		*due = left
+		return false
+	})
 }
 
 func (r *rfmRule) classOf(s rfm.Scores) int32 {

@@ -181,6 +181,38 @@ func (v View) NextLeave(window, at schemas.EventTime) (schemas.EventTime, bool) 
 	return best, ok
 }
 
+// Leaves calls fn for each departure from the window after at, in order of
+// time, with what is left of s, which is the window's sum at at; until fn says
+// false. It says false itself, and calls nothing, where refunds without an order
+// are in the window: what is left then depends on where the sum is cut at 0.
+func (v View) Leaves(window, at schemas.EventTime, s Sums, fn func(left schemas.EventTime, s Sums) bool) bool {
+	from := at - window
+	for i := range v.C.Orders {
+		if o := &v.C.Orders[i]; o.StandIn() && o.At > from && o.At <= at {
+			return false
+		}
+	}
+	for i := range v.C.Days {
+		if d := &v.C.Days[i]; d.Sum < 0 {
+			return false
+		}
+	}
+	v.each(func(d *state.DaySum, o *state.Order) bool {
+		switch {
+		case d != nil && d.Last > from && d.Last <= at:
+			s.Orders -= d.Count
+			s.Net -= d.Sum
+			return fn(d.Last+window, s)
+		case o != nil && o.At > from && o.At <= at && o.Counts():
+			s.Orders--
+			s.Net -= o.Net()
+			return fn(o.At+window, s)
+		}
+		return true
+	})
+	return true
+}
+
 // FallsBelow is the first instant after at when the growing sum of the window
 // is less than limit if no order comes any more. window must not be 0.
 func (v View) FallsBelow(window, at schemas.EventTime, sum, limit int64) (schemas.EventTime, bool) {
