@@ -16,6 +16,7 @@ type rfmRule struct {
 	pb       *playbook.RFM
 	rid      uint32
 	classes  *rfm.Map
+	table    []int32 // phase by scores
 	currency string
 	cuts     *cutsState // nil: fixed
 	fixed    cutsVersion
@@ -24,6 +25,7 @@ type rfmRule struct {
 func (c *Core) newRFM(pb *playbook.RFM) *rfmRule {
 	r := &rfmRule{pb: pb, rid: c.name(pb.Name), currency: c.pb.Currency}
 	r.classes, _ = rfm.MapNamed(pb.Classes)
+	r.tabulate()
 	if pb.By == playbook.CutsFixed {
 		r.fixed = cutsVersion{Version: 1, Cuts: rfm.Cuts{R: pb.R, F: pb.F, M: pb.M}}
 	}
@@ -123,14 +125,27 @@ func (r *rfmRule) nextMove(v history.View, at schemas.EventTime, x values, due *
 	})
 }
 
+// classOf is the phase of a combination of scores.
 func (r *rfmRule) classOf(s rfm.Scores) int32 {
-	key := r.classes.Class(s)
-	for i := range r.classes.Classes {
-		if r.classes.Classes[i].Key == key {
-			return int32(i + 1)
+	n := r.classes.Scores
+	return r.table[((s.R-1)*n+s.F-1)*n+s.M-1]
+}
+
+// tabulate works every combination of scores out once.
+func (r *rfmRule) tabulate() {
+	n := r.classes.Scores
+	r.table = make([]int32, n*n*n)
+	for i := range n * n * n {
+		key := r.classes.Class(rfm.Scores{R: i/(n*n) + 1, F: i/n%n + 1, M: i%n + 1})
+		phase := int32(len(r.classes.Classes) + 1)
+		for k := range r.classes.Classes {
+			if r.classes.Classes[k].Key == key {
+				phase = int32(k + 1)
+				break
+			}
 		}
+		r.table[i] = phase
 	}
-	return int32(len(r.classes.Classes) + 1)
 }
 
 func (r *rfmRule) className(phase int32) string {
