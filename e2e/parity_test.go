@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -260,4 +261,61 @@ func TestLiveFeedWithLateEventsFollowsItsJournal(t *testing.T) {
 		t.Errorf("%d sweeps, %d ticks, %d epochs", r.Sweeps, r.Ticks, r.Epochs)
 	}
 	t.Logf("%d commits, %d published, statuses %v, topics %v, %d ticks, %d sweeps", r.Commits, r.Published, r.ByStatus, r.ByTopic, r.Ticks, r.Sweeps)
+}
+
+// A live task that comes upon three weeks of backlog, in small pieces and with
+// one input idle, tells the silences that lie inside it and no others: its clock
+// follows the events until it has read what was there.
+func TestABacklogMakesNoFalseSilence(t *testing.T) {
+	w := newWorld(t, 1)
+	now := schemas.EventTime(time.Now().UnixMilli())
+	start := now - 20*schemas.Day
+	w.prepare(compile(t, livePlaybook), &start)
+	var events []*schemas.Event
+	add := func(customer string, at schemas.EventTime) {
+		n := len(events)
+		events = append(events, order(n, customer, schemas.Paid, fmt.Sprint("o", n), at, 100))
+	}
+	for day := range schemas.EventTime(10) {
+		for c := range schemas.EventTime(40) { // each every second day, the last time within two days
+			add(fmt.Sprint("steady-", c), start+day*2*schemas.Day+c*schemas.Hour)
+		}
+	}
+	add("gone", start)
+	add("gone", start+12*schemas.Day)
+	slices.SortStableFunc(events, func(a, b *schemas.Event) int { return int((a.OccurredAt - b.OccurredAt) / 1000) })
+	for piece := range slices.Chunk(events, 10) {
+		w.publish(piece)
+	}
+	p := w.start(t.TempDir(), "one", func(c *runtime.Config) { c.PartitionMaxBytes, c.QueueRecords, c.ProbeEvery = 512, 20, time.Millisecond })
+	w.covered(testkit.Limit)
+	w.clock(now - schemas.Minute)
+	p.stop()
+	on := 0
+	for _, j := range w.audit().Journals {
+		for _, it := range j.Items {
+			if it.Kind == schemas.TickItem && it.To < now-schemas.Day {
+				on++
+			}
+		}
+	}
+	if on < 3 {
+		t.Errorf("the clock moved %d times within the backlog: the idle input held it", on)
+	}
+	var got []string
+	for _, r := range testkit.ReadCommitted(t, w.topics.Out(schemas.ChurnWarnings)) {
+		v, err := Native(schemas.Text("ChurnWarning"), r.Value[schemas.WireHeader:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		line := fmt.Sprint(string(r.Key), " ", v["status"], " ", v["episode"])
+		if v["status"] == schemas.Fired {
+			line += fmt.Sprint(" ", v["effective_at"].(time.Time).Sub(time.UnixMilli(int64(start))))
+		}
+		got = append(got, line)
+	}
+	want := []string{"gone FIRED 1 72h0m0s", "gone ENDED 1", "gone FIRED 2 360h0m0s"}
+	if !slices.Equal(got, want) {
+		t.Errorf("warnings:\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
 }

@@ -34,6 +34,11 @@ func names(recs []core.Record) string {
 // Before a playbook is in force no event is taken, however many wait; and no
 // event is taken while the control topic is not read to the end that is known.
 func TestEventsWaitForTheControlTopic(t *testing.T) {
+	var none queues
+	told(&none[schemas.OrderEvents], schemas.OrderEvents, 10)
+	if got := names(none.merge(nil, 100, false)); got != "" {
+		t.Errorf("with an empty control topic: %q", got)
+	}
 	var q queues
 	q[schemas.ControlInput].end = 2
 	told(&q[schemas.OrderEvents], schemas.OrderEvents, 10, 20)
