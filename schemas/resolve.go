@@ -369,6 +369,10 @@ func (c *resolver) skip(writer avro.Schema) (*skip, error) {
 		for _, f := range s.of {
 			total = min(total+f.min, maxMin)
 		}
+		// Fields that take no bytes are not walked: a hostile schema has thousands of
+		// them in an entry of one byte. A record that is still being compiled has a
+		// min of 1 and stays.
+		s.of = slices.DeleteFunc(s.of, func(f *skip) bool { return f.min == 0 })
 		if s.min = total; total == 0 {
 			s.kind, s.of = skipNothing, nil
 		}
