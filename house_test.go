@@ -22,6 +22,8 @@ var rooms = map[string][]string{
 	"schemas/avrojson":  {"schemas"},
 	"schemas/registry":  {"schemas"},
 	"state":             {"schemas"},
+	"state/checkpoint":  {"blobs", "schemas", "state"},
+	"blobs":             {},
 	"playbook":          {"schemas"},
 	"ingest":            {"schemas"},
 	"examples":          {},
@@ -37,7 +39,7 @@ var rooms = map[string][]string{
 	"processor/replay":  {"playbook", "processor/core", "schemas"},
 	"processor/source":  {"schemas"},
 	"processor/group":   {"schemas"},
-	"processor/runtime": {"playbook", "processor/core", "processor/group", "processor/source", "schemas", "schemas/registry", "sinks", "state", "telemetry"},
+	"processor/runtime": {"playbook", "processor/core", "processor/group", "processor/source", "schemas", "schemas/registry", "sinks", "state", "state/checkpoint", "telemetry"},
 }
 
 // pure rooms are a function of their input: no clock, no chance, no threads, no files.

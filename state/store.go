@@ -24,6 +24,7 @@ type Options struct {
 	MemTable   uint64        // bytes; default 16 MiB
 	Logger     pebble.Logger // default: silent
 	DisableWAL bool          // rebuildable stores only: a crash then loses all since the last flush
+	ReadOnly   bool          // refuses every write
 }
 
 // Shared makes the block cache that the tasks of one process share.
@@ -32,8 +33,9 @@ func Shared(bytes int64) *pebble.Cache { return pebble.NewCache(bytes) }
 // Store is the Pebble store of one task. Its methods may be called from one
 // goroutine at a time, Apply from another than the reads.
 type Store struct {
-	db   *pebble.DB
-	noWA bool
+	db       *pebble.DB
+	noWA     bool
+	readOnly bool
 }
 
 // Open opens or makes the store in dir.
@@ -60,6 +62,7 @@ func Open(dir string, o Options) (*Store, error) {
 		FormatMajorVersion:          pebble.FormatNewest,
 		Logger:                      o.Logger,
 		DisableWAL:                  o.DisableWAL,
+		ReadOnly:                    o.ReadOnly,
 		WALBytesPerSync:             1 << 20,
 		BytesPerSync:                1 << 20,
 	}
@@ -88,7 +91,7 @@ func Open(dir string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("state: open %s: %w", dir, err)
 	}
-	s := &Store{db: db, noWA: o.DisableWAL}
+	s := &Store{db: db, noWA: o.DisableWAL, readOnly: o.ReadOnly}
 	if err := s.checkVersion(dir); err != nil {
 		db.Close()
 		return nil, err
@@ -100,6 +103,9 @@ func (s *Store) checkVersion(dir string) error {
 	v, err := s.Get(MetaKey(nil, "format"))
 	if err != nil {
 		return err
+	}
+	if v == nil && s.readOnly {
+		return fmt.Errorf("%w: %s has none", ErrStoreVersion, dir)
 	}
 	if v == nil {
 		return s.db.Set(MetaKey(nil, "format"), []byte{StoreVersion}, pebble.NoSync)
