@@ -28,7 +28,7 @@ func (c *Core) advance(to schemas.EventTime, inclusive bool) (bool, error) {
 			// first time it may have stopped before a timer that was not armed any more.
 			return false, nil
 		}
-		t, haveTimer, err := c.nextTimer()
+		t, haveTimer, err := c.nextTimer(to)
 		if err != nil {
 			return false, err
 		}

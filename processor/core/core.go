@@ -3,7 +3,7 @@ package core
 import (
 	"errors"
 	"fmt"
-	"sort"
+	"slices"
 	"strings"
 
 	"github.com/cespare/xxhash/v2"
@@ -83,6 +83,10 @@ type scratch struct {
 	ids      []string
 	id       []byte
 	body     []byte
+	found    []*entry // the customer of each record of the batch under way
+	here     *entry   // that of the record at hand; nil: not known
+	sorter   sorter
+	warmth   uint64
 }
 
 // Stats counts what one Ready did, for metrics.
@@ -182,11 +186,16 @@ func (c *Core) Take(recs []Record, wall schemas.EventTime) (int, error) {
 	var counts [schemas.Inputs]int64
 	n := 0
 	var err error
+	found := c.work.found
 	for ; n < len(recs); n++ {
+		if n%warmed == 0 {
+			c.work.warmth += warm(found[n:min(n+warmed, len(recs))])
+		}
 		if c.over() || c.Pausing() {
 			break
 		}
 		r := &recs[n]
+		c.work.here = found[n]
 		var ok bool
 		if ok, err = c.one(r); err != nil || !ok {
 			break
@@ -195,6 +204,8 @@ func (c *Core) Take(recs []Record, wall schemas.EventTime) (int, error) {
 		c.taken++
 		c.pos.Inputs[r.Input] = r.Offset + 1
 	}
+	c.work.here = nil
+	clear(found) // what is let go from memory must not be held here
 	c.closeRun(counts, wall)
 	if err == nil && n < len(recs) {
 		err = c.partial(recs[n].occurredAt(), wall)
@@ -319,25 +330,35 @@ func (c *Core) Tick(to, wall schemas.EventTime) (bool, error) {
 // Publishes says whether anything but the position waits for the next Ready.
 func (c *Core) Publishes() bool { return len(c.out)+len(c.moves)+len(c.controls) > 0 }
 
-// prefetch brings the customers of a batch into memory, read in key order.
+// prefetch brings the customers of a batch into memory, read in key order, and
+// leaves in work.found the customer of each record; nil: a record of no event.
 func (c *Core) prefetch(recs []Record) error {
 	ids := c.work.ids[:0]
+	found := slices.Grow(c.work.found[:0], len(recs))[:len(recs)]
+	c.work.found = found
 	for i := range recs {
-		if e := recs[i].Event; e != nil && c.cache.get(e.CustomerID) == nil {
-			ids = append(ids, e.CustomerID)
+		found[i] = nil
+		if e := recs[i].Event; e != nil {
+			if found[i] = c.cache.get(e.CustomerID); found[i] == nil {
+				ids = append(ids, e.CustomerID)
+			}
 		}
 	}
-	sort.Strings(ids)
-	k := 0
-	for i, id := range ids {
-		if i == 0 || id != ids[k-1] {
-			ids[k] = id
-			k++
-		}
+	if len(ids) == 0 {
+		return nil
 	}
-	ids = ids[:k]
+	c.work.sorter.strings(ids)
+	ids = slices.Compact(ids)
 	c.work.ids = ids
-	return c.load(ids)
+	if err := c.load(ids); err != nil {
+		return err
+	}
+	for i := range recs {
+		if e := recs[i].Event; e != nil && found[i] == nil {
+			found[i] = c.cache.get(e.CustomerID)
+		}
+	}
+	return nil
 }
 
 // load brings customers into memory; a new one is made where the store has none.

@@ -72,9 +72,12 @@ func (c *Core) convert(amount int64, currency string, at schemas.EventTime) (int
 
 // event applies one valid event.
 func (c *Core) event(r *Record, ev *schemas.Event) error {
-	e, err := c.customer(ev.CustomerID)
-	if err != nil {
-		return err
+	e := c.work.here
+	if e == nil || e.ID != ev.CustomerID {
+		var err error
+		if e, err = c.customer(ev.CustomerID); err != nil {
+			return err
+		}
 	}
 	hash, day := c.hash('e', ev.EventID), state.UTCDay(ev.OccurredAt)
 	if seen, err := c.seen(e, hash, day); err != nil {

@@ -1,8 +1,6 @@
 package core
 
 import (
-	"sort"
-
 	"github.com/cespare/xxhash/v2"
 
 	"tidemark/schemas"
@@ -97,9 +95,12 @@ func (c *Core) batch() *state.Batch {
 		c.dirty, c.ops, c.tsDirty = c.dirty[:0], nil, false
 		return b
 	}
-	sort.Slice(c.dirty, func(i, j int) bool { return c.dirty[i].ID < c.dirty[j].ID })
+	c.work.sorter.entries(c.dirty)
 	key, row := c.work.key, c.work.row
-	for _, e := range c.dirty {
+	for i, e := range c.dirty {
+		if i%warmed == 0 {
+			c.work.warmth += warm(c.dirty[i:min(i+warmed, len(c.dirty))])
+		}
 		row = state.AppendRow(row[:0], &e.Customer)
 		key = state.CustomerKey(key[:0], e.ID)
 		b.Set(key, row)

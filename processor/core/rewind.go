@@ -32,7 +32,7 @@ func (c *Core) rewind(e *entry, v history.View, r rule, ch *change, now schemas.
 	var found []move
 	endedNow := schemas.EventTime(0)
 	for at := start; ; {
-		n := r.eval(v, at, &s)
+		n := r.eval(v, at, s)
 		if n.end {
 			if k := len(found) - 1; k >= 0 {
 				found[k].ended = at

@@ -39,7 +39,7 @@ func (r *churnRule) resume(v history.View, at schemas.EventTime) int64 {
 	return int64(last)
 }
 
-func (r *churnRule) eval(v history.View, at schemas.EventTime, before *standing) standing {
+func (r *churnRule) eval(v history.View, at schemas.EventTime, before standing) standing {
 	last, ok := v.Last(at)
 	if before.phase == churnWarned {
 		if ok && int64(last) <= before.aux {

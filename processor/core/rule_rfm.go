@@ -73,7 +73,7 @@ func (r *rfmRule) values(v history.View, at schemas.EventTime) (values, bool) {
 	return values{recency: v.Zone.Day(at) - v.Zone.Day(last), frequency: s.Orders, monetary: s.Net, last: last}, true
 }
 
-func (r *rfmRule) eval(v history.View, at schemas.EventTime, before *standing) standing {
+func (r *rfmRule) eval(v history.View, at schemas.EventTime, before standing) standing {
 	var s standing
 	cuts := r.in(at)
 	x, ok := r.values(v, at)

@@ -20,7 +20,7 @@ func (r *tierRule) common() *playbook.Common                     { return &r.pb.
 func (r *tierRule) id() uint32                                   { return r.rid }
 func (r *tierRule) resume(history.View, schemas.EventTime) int64 { return 0 }
 
-func (r *tierRule) eval(v history.View, at schemas.EventTime, before *standing) standing {
+func (r *tierRule) eval(v history.View, at schemas.EventTime, before standing) standing {
 	s := tier.At(r.pb, r.growth, v, at)
 	return standing{phase: s.Level, due: s.Until, fire: s.Level != before.phase}
 }

@@ -15,7 +15,7 @@ type rule interface {
 	id() uint32
 	// eval says where the rule stands at an instant, given where it stood
 	// before. It reads the history as of that instant and nothing else.
-	eval(v history.View, at schemas.EventTime, before *standing) standing
+	eval(v history.View, at schemas.EventTime, before standing) standing
 	// resume is the aux of a standing that was reached at an instant.
 	resume(v history.View, at schemas.EventTime) int64
 	// trigger fills the body and the evidence of a move at an instant. ended is
@@ -92,7 +92,7 @@ func lastMove(st *state.Rule) schemas.EventTime {
 func (c *Core) step(e *entry, v history.View, r rule, at, facts schemas.EventTime, cause string, ch *change) {
 	st := e.Rule(r.id())
 	before := standingOf(st)
-	s := r.eval(v, facts, &before)
+	s := r.eval(v, facts, before)
 	at = max(at, s.from)
 	if s.by == "time" && cause != "" {
 		s.by = "customer"

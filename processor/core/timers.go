@@ -1,8 +1,6 @@
 package core
 
 import (
-	"container/heap"
-
 	"tidemark/schemas"
 	"tidemark/state"
 )
@@ -20,17 +18,52 @@ func (t timer) less(u timer) bool {
 	return t.id < u.id
 }
 
+// timerHeap is a binary heap, the first timer at 0. (container/heap would
+// allocate each timer that goes in.)
 type timerHeap []timer
 
-func (h timerHeap) Len() int           { return len(h) }
-func (h timerHeap) Less(i, j int) bool { return h[i].less(h[j]) }
-func (h timerHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *timerHeap) Push(x any)        { *h = append(*h, x.(timer)) }
-func (h *timerHeap) Pop() any {
-	n := len(*h) - 1
-	t := (*h)[n]
-	*h = (*h)[:n]
-	return t
+func (h *timerHeap) push(t timer) {
+	s := append(*h, t)
+	*h = s
+	i := len(s) - 1
+	for i > 0 {
+		up := (i - 1) / 2
+		if !t.less(s[up]) {
+			break
+		}
+		s[i] = s[up]
+		i = up
+	}
+	s[i] = t
+}
+
+func (h *timerHeap) pop() timer {
+	s := *h
+	first, n := s[0], len(s)-1
+	t := s[n]
+	s[n] = timer{}
+	s = s[:n]
+	*h = s
+	if n == 0 {
+		return first
+	}
+	i := 0
+	for {
+		down := 2*i + 1
+		if down >= n {
+			break
+		}
+		if down+1 < n && s[down+1].less(s[down]) {
+			down++
+		}
+		if !s[down].less(t) {
+			break
+		}
+		s[i] = s[down]
+		i = down
+	}
+	s[i] = t
+	return first
 }
 
 const (
@@ -56,7 +89,7 @@ func (t *timers) add(due schemas.EventTime, id string) {
 	if !t.all && t.far.less(n) {
 		return // it is found in the store, or among the unapplied, when its turn comes
 	}
-	heap.Push(&t.heap, n)
+	t.heap.push(n)
 }
 
 // shrink gives memory back when too many timers are held.
@@ -66,7 +99,7 @@ func (t *timers) shrink() {
 	}
 	kept := make(timerHeap, 0, t.chunk)
 	for len(kept) < t.chunk {
-		kept = append(kept, heap.Pop(&t.heap).(timer))
+		kept = append(kept, t.heap.pop())
 	}
 	t.far, t.all = kept[len(kept)-1], false
 	t.heap = kept // sorted, so it is a heap
@@ -94,7 +127,7 @@ func (c *Core) fillTimers() error {
 				return errBadTimer
 			}
 			n := timer{due, string(id)}
-			heap.Push(&t.heap, n)
+			t.heap.push(n)
 			t.far = n
 		}
 		far, all := t.far, t.all
@@ -104,15 +137,16 @@ func (c *Core) fillTimers() error {
 			}
 			n := timer{e.Wake, e.ID}
 			if (old == (timer{}) || old.less(n)) && (all || !far.less(n)) {
-				heap.Push(&t.heap, n)
+				t.heap.push(n)
 			}
 		})
 	}
 	return nil
 }
 
-// nextTimer returns the task's next armed timer without taking it.
-func (c *Core) nextTimer() (timer, bool, error) {
+// nextTimer returns the task's next armed timer without taking it. One after
+// to is returned as it is, though it may have been moved: none is due by then.
+func (c *Core) nextTimer(to schemas.EventTime) (timer, bool, error) {
 	for {
 		if err := c.fillTimers(); err != nil {
 			return timer{}, false, err
@@ -121,10 +155,13 @@ func (c *Core) nextTimer() (timer, bool, error) {
 			return timer{}, false, nil
 		}
 		t := c.timers.heap[0]
+		if t.due > to {
+			return t, true, nil
+		}
 		// A moved timer is known by the row in memory; one of a customer not in
 		// memory is found out when it fires.
 		if e := c.cache.get(t.id); e != nil && e.Wake != t.due {
-			heap.Pop(&c.timers.heap)
+			c.timers.heap.pop()
 			continue
 		}
 		return t, true, nil
