@@ -2,7 +2,10 @@ package playbook
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
+	slashpath "path"
+	"path/filepath"
 	"strings"
 	"time"
 	_ "time/tzdata" // a zone must not hang on what the host has installed
@@ -10,14 +13,39 @@ import (
 	"tidemark/schemas"
 )
 
-// Load reads and compiles the file at path. The error is an *Errors unless the
-// file can't be read.
+// Load reads and compiles the file at path, and the parameters files that it
+// names, from its own folder. The error is an *Errors unless the file can't be
+// read.
 func Load(path string) (*Playbook, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("playbook: %w", err)
 	}
+	text, err = Resolve(text, path, func(file string) ([]byte, error) {
+		if !filepath.IsAbs(file) {
+			file = filepath.Join(filepath.Dir(path), file)
+		}
+		return os.ReadFile(file)
+	})
+	if err != nil {
+		return nil, err
+	}
 	return Compile(text, path)
+}
+
+// LoadFS is Load in a file system, such as the one that the binary carries.
+func LoadFS(fsys fs.FS, name string) (*Playbook, error) {
+	text, err := fs.ReadFile(fsys, name)
+	if err != nil {
+		return nil, fmt.Errorf("playbook: %w", err)
+	}
+	text, err = Resolve(text, name, func(file string) ([]byte, error) {
+		return fs.ReadFile(fsys, slashpath.Join(slashpath.Dir(name), file))
+	})
+	if err != nil {
+		return nil, err
+	}
+	return Compile(text, name)
 }
 
 // Compile turns a text into rules; name is the file's name in messages. The

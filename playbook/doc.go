@@ -5,7 +5,9 @@
 //
 //   - Compile is a pure function of the text: the same text gives the same
 //     Playbook and the same Version on every machine, given the same time zone
-//     data. It reads no clock, no environment, no network and no other file.
+//     data. It reads no clock, no environment, no network and no other file: a
+//     parameters file that the text names is put into the text before, by
+//     Resolve (Load and LoadFS do it), so that it is part of the version.
 //   - It never panics, whatever the bytes, and never stops at the first mistake:
 //     an *Errors value lists every one, with line, column, path, what is wrong
 //     and what is allowed.

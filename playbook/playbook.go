@@ -108,29 +108,6 @@ type Refresh struct {
 	At    []schemas.EventTime // or at these instants, ascending
 }
 
-// ChurnModel names how the warning's due time is found.
-type ChurnModel uint8
-
-const (
-	Hiatus ChurnModel = iota
-	BGNBD
-)
-
-// Churn (流失预警) warns when a silence has lasted too long.
-type Churn struct {
-	Common
-	Model      ChurnModel
-	After      schemas.EventTime // Hiatus: the silence itself
-	R, Alpha   float64           // BGNBD
-	A, B       float64
-	Unit       schemas.EventTime // BGNBD: one unit of time of the parameters
-	Horizon    schemas.EventTime // BGNBD: H of P(no order within H)
-	Threshold  float64           // BGNBD: warn when P reaches it from below
-	MinSilence schemas.EventTime // never before, default 7 d; Hiatus: at most After
-	Fallback   schemas.EventTime // BGNBD: the silence used where P is above Threshold already at MinSilence
-	Level      string            // early, late, lost; default early
-}
-
 // Recall (召回) is one campaign that follows a churn warning.
 type Recall struct {
 	Common

@@ -286,65 +286,6 @@ func (p *builder) refresh(cuts *block) Refresh {
 	return out
 }
 
-func (p *builder) churn(n *node, path string) Churn {
-	b0 := &block{c: &compiler{}, n: n, values: map[string]*node{}}
-	for _, e := range n.entries {
-		b0.values[e.key.text] = e.value
-	}
-	model, _, _ := b0.scalar("model", "")
-	shared := []string{"name", "model", "level", "correct_within", "max_age"}
-	keys := vocabulary["churn[]"]
-	switch model {
-	case "hiatus":
-		keys = append(shared, "after")
-	case "bgnbd":
-		keys = append(shared, "parameters", "horizon", "threshold", "min_silence", "fallback")
-	}
-	b := p.c.open(n, path, "churn[]", fmt.Sprintf("with model: %s", model), keys...)
-	out := Churn{Common: p.common(b)}
-	b.need("model", "hiatus, bgnbd")
-	b.choice("model", "", "hiatus", "bgnbd")
-	out.Level = b.choice("level", "early", "early", "late", "lost")
-	switch model {
-	case "hiatus":
-		out.Model = Hiatus
-		b.need("after", "a duration such as 110d")
-		out.After = b.duration("after", 0, schemas.Hour, maxDuration)
-		out.MinSilence = min(defaultMinSilence, out.After)
-	case "bgnbd":
-		out.Model = BGNBD
-		p.bgnbd(b, &out)
-	}
-	return out
-}
-
-func (p *builder) bgnbd(b *block, out *Churn) {
-	b.need("horizon", "a duration such as 13w")
-	out.Horizon = b.duration("horizon", 0, schemas.Day, maxDuration)
-	b.need("threshold", "a probability between 0 and 1")
-	out.Threshold = b.real("threshold", 0, 0, 1)
-	out.MinSilence = b.duration("min_silence", defaultMinSilence, 0, maxDuration)
-	fallback := b.need("fallback", "a duration such as 119d")
-	out.Fallback = b.duration("fallback", 0, schemas.Hour, maxDuration)
-	if fallback != nil && out.Fallback > 0 && out.Fallback < out.MinSilence {
-		p.c.problem(fallback, b.at("fallback"), fmt.Sprintf("%s is shorter than min_silence", FormatDuration(out.Fallback)), "at least "+FormatDuration(out.MinSilence))
-	}
-	v := b.need("parameters", "{r, alpha, a, b, unit}")
-	if v == nil {
-		return
-	}
-	par := p.c.open(v, b.at("parameters"), "churn[].parameters", "")
-	for _, x := range []struct {
-		key    string
-		target *float64
-	}{{"r", &out.R}, {"alpha", &out.Alpha}, {"a", &out.A}, {"b", &out.B}} {
-		par.need(x.key, "a number above 0")
-		*x.target = par.real(x.key, 0, 0, 1e9)
-	}
-	par.need("unit", "the unit of time of the parameters, such as 1w")
-	out.Unit = par.duration("unit", 0, schemas.Minute, 366*schemas.Day)
-}
-
 func (p *builder) recall(n *node, path string) Recall {
 	b := p.c.open(n, path, "recall[]", "")
 	r := Recall{Common: p.common(b)}

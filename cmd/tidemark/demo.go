@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"sort"
@@ -45,11 +44,7 @@ var demoSources = map[string]demoSource{
 
 func (d *demoCmd) Run(ctx context.Context) error {
 	src := demoSources[d.Source]
-	text, err := fs.ReadFile(examples.Data, src.playbook)
-	if err != nil {
-		return err
-	}
-	pb, err := playbook.Compile(text, src.playbook)
+	pb, err := playbook.LoadFS(examples.Data, src.playbook)
 	if err != nil {
 		return err
 	}
@@ -274,7 +269,7 @@ func (c *demoCounter) summary(m *runtime.Manager, pb *playbook.Playbook, source 
 	for i := range pb.Churn {
 		name := pb.Churn[i].Name
 		s.Churn[name] = 0
-		label[name] = func(p int32) { s.Churn[name] += int64(p) }
+		label[name] = func(p int32) { s.Churn[name] += int64(min(p, 1)) }
 	}
 	err := m.EachCustomer(func(_ int32, names []string, cu *state.Customer) error {
 		s.Customers++

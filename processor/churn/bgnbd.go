@@ -23,6 +23,9 @@ type Params struct {
 	A     float64           `json:"a"`
 	B     float64           `json:"b"`
 	Unit  schemas.EventTime `json:"unit_ms"` // milliseconds in one unit of time
+	// Modified makes it MBG/NBD: a customer may drop out after her first
+	// purchase too, so that silence tells something of those with one.
+	Modified bool `json:"modified,omitempty"`
 }
 
 // Validate reports every violation at once; each of the four has to lie in
@@ -47,20 +50,28 @@ func (p Params) Validate() error {
 // Units converts a duration to units of time.
 func (p Params) Units(d schemas.EventTime) float64 { return float64(d) / float64(p.Unit) }
 
+// chances is how often a customer with x repeat purchases could have dropped out.
+func (p Params) chances(x int) int {
+	if p.Modified {
+		return x + 1
+	}
+	return x
+}
+
 // history holds what the formulas need of p, x and tx, so that solving for T
 // computes the very bits that PNoPurchase does.
 type history struct {
 	alpha float64
 	rx    float64 // r + x
-	logU0 float64 // log of a/(b+x-1); only if x > 0
-	logTx float64 // log of alpha + tx; only if x > 0
-	once  bool    // x is 0
+	logU0 float64 // log of a/(b+x-1), of MBG/NBD a/(b+x); not if once
+	logTx float64 // log of alpha + tx; not if once
+	once  bool    // x is 0 in BG/NBD: she is active for certain
 }
 
 func newHistory(p Params, x int, tx float64) history {
-	h := history{alpha: p.Alpha, rx: p.R + float64(x), once: x == 0}
+	h := history{alpha: p.Alpha, rx: p.R + float64(x), once: x == 0 && !p.Modified}
 	if !h.once {
-		h.logU0 = numeric.Log(p.A / (p.B + float64(x-1)))
+		h.logU0 = numeric.Log(p.A / (p.B + float64(p.chances(x)-1)))
 		h.logTx = numeric.Log(p.Alpha + tx)
 	}
 	return h
@@ -94,8 +105,8 @@ func noPurchase(u, q float64) float64 {
 // PAlive returns the probability that a customer with this history is still
 // active at T: 1 / (1 + a/(b+x-1) ((alpha+T)/(alpha+tx))^(r+x)), and 1 for x = 0.
 // (The paper has it inside equation 10; Fader, Hardie and Lee, "Computing
-// P(alive) Using the BG/NBD Model", 2008, gives it by itself.)
-// In [0,1]; NaN for x < 0.
+// P(alive) Using the BG/NBD Model", 2008, gives it by itself.) MBG/NBD has b+x
+// for b+x-1, also for x = 0. In [0,1]; NaN for x < 0.
 func PAlive(p Params, x int, tx, T float64) float64 {
 	if x < 0 {
 		return math.NaN()
@@ -124,8 +135,8 @@ func PNoPurchase(p Params, x int, tx, T, H float64) float64 {
 const expectedTerms = 1 << 20
 
 // Expected returns the expected number of purchases of this customer in (T,
-// T+t], given her history (equation 10). NaN for x < 0 or t < 0, and where t is
-// some 10^5 times alpha+T or more.
+// T+t], given her history (equation 10), by BG/NBD only. NaN for x < 0 or t < 0,
+// where t is some 10^5 times alpha+T or more, and for p.Modified.
 //
 // With z = t/(alpha+T+t), s = a-1, c = a+b+x-1 and c' = a+b-1-r, Euler's
 // transformation turns the paper's form into
@@ -136,7 +147,7 @@ const expectedTerms = 1 << 20
 // before c/s multiplies it, which leaves nothing that is infinite at a = 1 or
 // at a+b+x = 1.
 func Expected(p Params, x int, tx, T, t float64) float64 {
-	if x < 0 || !(t >= 0) {
+	if x < 0 || !(t >= 0) || p.Modified {
 		return math.NaN()
 	}
 	if t == 0 {

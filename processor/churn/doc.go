@@ -8,6 +8,16 @@
 // customers (r, alpha); after every purchase she drops out with a probability
 // that is beta distributed (a, b).
 //
+// MBG/NBD (Params.Modified) lets her drop out after the very first purchase as
+// well: E. P. Batislam, M. Denizel and A. Filiztekin, "Empirical validation and
+// comparison of models for customer base analysis", International Journal of
+// Research in Marketing 24(3), 2007, 201-209.
+//
+// Beside these stand three that need no distribution: Cycle, a multiple of the
+// customer's own mean gap; Curve, the chance of a return read off a table of how
+// long customers stayed away (Kaplan-Meier, made by package fit); and for what
+// is at stake Spend, the Gamma-Gamma model.
+//
 // # A history
 //
 // Three numbers say all of a customer's history, counted in customer-days (the

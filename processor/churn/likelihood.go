@@ -16,7 +16,7 @@ type Summary struct {
 }
 
 // LogLikelihood returns the natural logarithm of the likelihood of all
-// histories under p (equation 6). It adds in the order given, and another order
+// histories under p (equation 6; MBG/NBD after Batislam and others, 2007). It adds in the order given, and another order
 // may change the last bits: a fitter that has to be reproducible sorts first.
 // NaN if an X is negative.
 func LogLikelihood(p Params, histories []Summary) float64 {
@@ -57,8 +57,8 @@ func (m *likelihood) ofX(x int) float64 {
 	if x < len(m.byX) && m.byX[x] == m.byX[x] {
 		return m.byX[x]
 	}
-	n := float64(x)
-	v := m.rest + numeric.Lgamma(m.p.R+n) + numeric.Lgamma(m.p.B+n) - numeric.Lgamma(m.p.A+m.p.B+n)
+	n, k := float64(x), float64(m.p.chances(x))
+	v := m.rest + numeric.Lgamma(m.p.R+n) + numeric.Lgamma(m.p.B+k) - numeric.Lgamma(m.p.A+m.p.B+k)
 	if x < len(m.byX) {
 		m.byX[x] = v
 	}
@@ -71,10 +71,10 @@ func (m *likelihood) of(s *Summary) float64 {
 	}
 	rx := m.p.R + float64(s.X)
 	active := float64(-rx * numeric.Log(m.p.Alpha+s.T))
-	if s.X == 0 {
+	if s.X == 0 && !m.p.Modified {
 		return m.ofX(0) + active
 	}
-	dropped := numeric.Log(m.p.A/(m.p.B+float64(s.X-1))) - float64(rx*numeric.Log(m.p.Alpha+s.Tx))
+	dropped := numeric.Log(m.p.A/(m.p.B+float64(m.p.chances(s.X)-1))) - float64(rx*numeric.Log(m.p.Alpha+s.Tx))
 	// log(e^active + e^dropped)
 	most, least := active, dropped
 	if most < least {

@@ -51,6 +51,12 @@ churn:
     threshold: 0.7
     min_silence: 3d
     fallback: 25d
+  - name: steps
+    model: cycle
+    parameters: {gap: 9d, weight: 2}
+    levels: {early: 1, late: 1.7, lost: 3}
+    min_silence: 3d
+  - {name: banded, model: hiatus, bands: [{orders: 1, early: 15d, late: 22d}, {orders: 3, early: 8d, late: 12d}]}
 recall:
   - name: back
     on: silent

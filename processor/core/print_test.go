@@ -65,6 +65,12 @@ func (w *world) record(o *Out) string {
 		if t.EndedAt != nil {
 			fmt.Fprintf(&b, ", ended %s", instant(*t.EndedAt))
 		}
+		if t.Kind != "warning" {
+			fmt.Fprintf(&b, ", %s", t.Kind)
+		}
+		if t.ExpectedPrecision != nil && t.BaseRate != nil {
+			fmt.Fprintf(&b, ", precision %v, base rate %v", *t.ExpectedPrecision, *t.BaseRate)
+		}
 	case *schemas.LifecycleChange:
 		fmt.Fprintf(&b, " %s→%s by %s", orNone(t.From), orNone(t.To), orNone(t.MovedBy))
 		if t.RScore != nil {
@@ -139,7 +145,9 @@ func check(app string, o *Out) (wrong []string) {
 	case rev > 0 && *h.Corrects != TriggerID(app, h.CustomerID, h.Rule, uint32(h.Episode), uint32(rev-1)):
 		bad("corrects is not the revision before")
 	}
-	if (h.Status == schemas.Fired) != (rev == 0) {
+	// A warning that became graver is fired again; all else is fired once.
+	churn, _ := t.(*schemas.ChurnWarning)
+	if (h.Status == schemas.Fired) != (rev == 0) && (churn == nil || h.Status != schemas.Fired || churn.Level == "early") {
 		bad("status %s of revision %d", h.Status, rev)
 	}
 	if h.CustomerID != o.Key || h.Episode <= 0 || h.PlaybookVersion == "" || o.ID != h.TriggerID {

@@ -34,11 +34,15 @@ func (c *Core) followers(r rule, fn func(*recallRule)) {
 	}
 }
 
-// followFired begins a campaign's episode with a warning's.
+// followFired begins a campaign's episode with a warning's, at the first level
+// at which its audience holds.
 func (c *Core) followFired(e *entry, v history.View, r rule, f *state.Firing, m *move) {
 	c.followers(r, func(k *recallRule) {
 		st := e.EnsureRule(k.rd)
-		ok, _ := c.audience(e, v, k, m.at, r)
+		if st.Phase == recallPending && st.Aux == int64(f.Episode) || follows(st.Log, f.Episode) {
+			return
+		}
+		ok, _ := c.audience(e, v, k, m.at, r, m.to)
 		if !ok {
 			return
 		}
@@ -49,11 +53,20 @@ func (c *Core) followFired(e *entry, v history.View, r rule, f *state.Firing, m 
 	})
 }
 
+func follows(log []state.Firing, warning uint32) bool {
+	for i := range log {
+		if log[i].From == int32(warning) {
+			return true
+		}
+	}
+	return false
+}
+
 // audience evaluates the campaign's condition at an instant. A condition that
 // fails to evaluate holds nobody.
-func (c *Core) audience(e *entry, v history.View, k *recallRule, at schemas.EventTime, r rule) (bool, *playbook.Facts) {
+func (c *Core) audience(e *entry, v history.View, k *recallRule, at schemas.EventTime, r rule, level int32) (bool, *playbook.Facts) {
 	f := c.facts(e, v, at)
-	f.Churn[r.common().Name] = c.pb.Churn[k.pb.Churn].Level // the warning itself is under way
+	f.Churn[r.common().Name] = c.churn[k.pb.Churn].level(level) // the warning itself is under way
 	if recall.CustomerType(f.Orders) == "" {
 		return false, f
 	}
@@ -67,7 +80,7 @@ func (c *Core) audience(e *entry, v history.View, k *recallRule, at schemas.Even
 // send publishes a pending episode, after its condition was looked at again.
 func (c *Core) send(e *entry, v history.View, k *recallRule, st *state.Rule, r rule, cause string) {
 	at := st.Due
-	ok, facts := c.audience(e, v, k, at, r)
+	ok, facts := c.audience(e, v, k, at, r, max(e.Rule(r.id()).Phase, churnWarned))
 	warning := uint32(st.Aux)
 	since := st.Since
 	st.Phase, st.Due = recallIdle, 0
@@ -263,8 +276,8 @@ func (c *Core) facts(e *entry, v history.View, at schemas.EventTime) *playbook.F
 			f.Classes[r.pb.Name] = class
 		case *churnRule:
 			level := ""
-			if st != nil && st.Phase == churnWarned {
-				level = r.pb.Level
+			if st != nil && st.Phase != churnQuiet {
+				level = r.level(st.Phase)
 			}
 			f.Churn[r.pb.Name] = level
 		}

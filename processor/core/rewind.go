@@ -18,29 +18,40 @@ func (c *Core) rewind(e *entry, v history.View, r rule, ch *change, now schemas.
 
 	// What was published from start on, and where the rule stood just before.
 	first := sort.Search(len(st.Log), func(i int) bool { return st.Log[i].At >= start })
-	old := append([]state.Firing(nil), st.Log[first:]...)
 	s, since, open := c.before(v, r, st, first, start)
-	wasEnded := schemas.EventTime(0)
+	// openNow is what the episode under way at start should say.
+	var openNow, was move
 	if open >= 0 {
-		wasEnded = st.Log[open].Ended
+		f := &st.Log[open]
+		was = move{at: f.At, to: f.To, ended: f.Ended}
+		openNow = move{at: f.At, to: f.To}
+		if open == first { // it became graver since: go back to where it stood
+			openNow.at, openNow.to = since, s.phase
+			first++
+		}
 	}
+	old := append([]state.Firing(nil), st.Log[first:]...)
 
 	// Run it again: at start, at every order after it, and whenever it is due.
 	// What time alone does is due only as far as it has been done for the others
 	// too: up to the clock, or the customer's own last event.
 	fired := max(c.pos.Fired, e.Latest-1)
 	var found []move
-	endedNow := schemas.EventTime(0)
 	for at := start; ; {
 		n := r.eval(v, at, s)
 		if n.end {
 			if k := len(found) - 1; k >= 0 {
 				found[k].ended = at
 			} else {
-				endedNow = at
+				openNow.ended = at
 			}
 		}
-		if n.fire {
+		switch k := len(found) - 1; {
+		case n.up && k >= 0 && found[k].ended == 0:
+			found[k].at, found[k].facts, found[k].to, found[k].aux = at, at, n.phase, n.aux
+		case n.up && k < 0 && open >= 0 && openNow.ended == 0:
+			openNow.at, openNow.to = at, n.phase
+		case n.fire || n.up:
 			found = append(found, move{at: at, facts: at, from: s.phase, to: n.phase, by: n.by, aux: n.aux, cause: ch.cause, since: since})
 		}
 		if n.phase != s.phase {
@@ -61,13 +72,13 @@ func (c *Core) rewind(e *entry, v history.View, r rule, ch *change, now schemas.
 	}
 	st.Phase, st.Due, st.Aux, st.Since = s.phase, s.due, s.aux, since
 
-	if open >= 0 && endedNow != wasEnded {
-		f := &st.Log[open]
-		c.restate(e, v, r, st, open, &move{at: f.At, facts: f.At, from: f.From, to: f.To, ended: endedNow, aux: r.resume(v, f.At), cause: ch.cause})
+	if open >= 0 && (openNow.at != was.at || openNow.to != was.to || openNow.ended != was.ended) {
+		openNow.facts, openNow.from, openNow.aux, openNow.cause = openNow.at, st.Log[open].From, r.resume(v, openNow.at), ch.cause
+		c.restate(e, v, r, st, open, &openNow)
 	}
 	// Lay the two side by side.
 	st.Log = st.Log[:first]
-	match := align(old, found)
+	match := align(old, found, endsEpisodes(r))
 	for i := range old {
 		if match.old[i] < 0 {
 			c.retract(e, v, r, st, &old[i], ch)
@@ -91,8 +102,10 @@ func (c *Core) rewind(e *entry, v history.View, r rule, ch *change, now schemas.
 }
 
 // before is where a rule stood just before start: first is the index of the
-// first episode from start on. open is the index of an episode that began
-// before and was not over by then, or -1.
+// first episode whose last step was from start on. open is the index of an
+// episode that began before and was not over by then, or -1; it is first where
+// the episode became graver from start on, and since then when it became what
+// it was at start.
 func (c *Core) before(v history.View, r rule, st *state.Rule, first int, start schemas.EventTime) (s standing, since schemas.EventTime, open int) {
 	if first > 0 {
 		f := &st.Log[first-1]
@@ -104,6 +117,12 @@ func (c *Core) before(v history.View, r rule, st *state.Rule, first int, start s
 			return standing{phase: f.From, aux: r.resume(v, start-1)}, f.Ended, -1
 		case f.At >= st.Armed && f.Ended == 0:
 			return standing{phase: f.To, aux: r.resume(v, start-1)}, f.At, -1
+		}
+	}
+	if k, ok := r.(*churnRule); ok && first < len(st.Log) && st.Log[first].From == churnQuiet {
+		// Before start nothing has changed, so the history says it as it was told.
+		if phase, at := k.standing(v, start-1); phase != churnQuiet && at >= st.Armed {
+			return standing{phase: phase, aux: r.resume(v, start-1)}, at, first
 		}
 	}
 	// A playbook put it there, or it stands where everybody begins.
@@ -136,8 +155,9 @@ type alignment struct{ old, found []int }
 // align pairs published steps with found ones, in order, so that one changed
 // step does not disturb the others: the pairs of the greatest worth. Best is
 // the same step at the same instant; then the same step at another instant, or
-// another outcome of the same step.
-func align(old []state.Firing, found []move) alignment {
+// another outcome of the same step. In a rule whose episodes end (loose), any two
+// that begin alike may be one that has both another instant and another level.
+func align(old []state.Firing, found []move, loose bool) alignment {
 	a := alignment{old: make([]int, len(old)), found: make([]int, len(found))}
 	for i := range a.old {
 		a.old[i] = -1
@@ -152,7 +172,12 @@ func align(old []state.Firing, found []move) alignment {
 	worth := func(i, j int) int {
 		f, g := &old[i], &found[j]
 		switch {
-		case f.From != g.from || f.To != g.to && f.At != g.at:
+		case f.From != g.from:
+			return 0
+		case f.To != g.to && f.At != g.at:
+			if loose {
+				return 1
+			}
 			return 0
 		case f.To == g.to && f.At == g.at:
 			return 3
@@ -200,6 +225,19 @@ func (c *Core) fire(e *entry, v history.View, r rule, st *state.Rule, m *move, c
 	f.Withheld = c.publish(e, r.common().Name, &f, schemas.Fired, m.cause, r.common().MaxAge, t)
 	st.Log = append(st.Log, f)
 	c.followFired(e, v, r, &f, m)
+}
+
+// raise publishes a graver level of the open episode, as its next revision.
+func (c *Core) raise(e *entry, v history.View, r rule, st *state.Rule, k int, m *move) {
+	if c.quiet {
+		return
+	}
+	t := r.trigger(v, m)
+	f := &st.Log[k]
+	f.Revision++
+	f.At, f.To, f.Hash = m.at, m.to, c.valueHash(t)
+	f.Withheld = c.publish(e, r.common().Name, f, schemas.Fired, m.cause, r.common().MaxAge, t)
+	c.followFired(e, v, r, f, m)
 }
 
 // end closes an episode and publishes that.

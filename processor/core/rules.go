@@ -30,6 +30,7 @@ type standing struct {
 	aux   int64
 	// What the evaluation said about the step that led here.
 	fire bool // it begins an episode
+	up   bool // it makes the open episode graver
 	end  bool // it ends the open episode
 	by   string
 	from schemas.EventTime // it has been so since this instant, if that is later than the one asked about
@@ -110,9 +111,13 @@ func (c *Core) step(e *entry, v history.View, r rule, at, facts schemas.EventTim
 			c.end(e, v, r, st, k, at, cause)
 		}
 	}
-	if s.fire {
+	if s.fire || s.up {
 		m := &move{at: at, facts: facts, from: before.phase, to: s.phase, by: s.by, aux: s.aux, cause: cause, since: since}
-		c.fire(e, v, r, st, m, ch)
+		if k := openFiring(st); s.up && k >= 0 {
+			c.raise(e, v, r, st, k, m)
+		} else {
+			c.fire(e, v, r, st, m, ch)
+		}
 	}
 	st.Log = prune(st.Log, max(c.pos.Clock, e.Latest)-r.common().CorrectWithin)
 }
