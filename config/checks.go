@@ -129,6 +129,13 @@ func isListen(s string) (string, string) {
 	return "", ""
 }
 
+func isOperator(s string) (string, string) {
+	if len(s) > 256 || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return "is not a name that stands in a certificate", "write it as `openssl x509 -noout -subject -ext subjectAltName` shows it"
+	}
+	return "", ""
+}
+
 // isLoopback reports whether only this machine reaches what listens there. A
 // name other than localhost is not looked up: it may mean another machine tomorrow.
 func isLoopback(address string) bool {

@@ -161,12 +161,36 @@ type Commit struct {
 	MaxBytes    int64
 }
 
-// HTTP is the endpoint for metrics and health.
+// HTTP is the endpoint for metrics, health and operation.
 type HTTP struct {
 	// Listen is host:port, or "off".
 	Listen string
-	// AllowRemote must be true for a Listen that is not loopback.
+	// AllowRemote must be true for a Listen that is not loopback and has neither
+	// tokens nor client certificates.
 	AllowRemote bool
+	// ReadToken and OperateToken let their bearers in; 16 bytes or more. Operate
+	// includes read.
+	ReadToken    Secret
+	OperateToken Secret
+	TLS          HTTPTLS
+}
+
+// Asks reports whether anybody has to say who they are.
+func (h *HTTP) Asks() bool {
+	return h.ReadToken.IsSet() || h.OperateToken.IsSet() || h.TLS.ClientCAFile != ""
+}
+
+// HTTPTLS is a server's side of TLS. Files are PEM.
+type HTTPTLS struct {
+	// CertFile and KeyFile are the server's own; both or none. With them the
+	// endpoint speaks HTTPS alone.
+	CertFile string
+	KeyFile  string
+	// ClientCAFile holds the authorities whose client certificates may read.
+	ClientCAFile string
+	// Operators are the names in client certificates that may operate too: common
+	// name, DNS name or URI.
+	Operators []string
 }
 
 // Log is what goes to standard error.

@@ -319,6 +319,7 @@ func TestEveryVariable(t *testing.T) {
 		"schema_registry.folder": true, "schema_registry.bearer_token": true,
 		"kafka.tls.ca_file": true, "kafka.tls.cert_file": true, "kafka.tls.key_file": true,
 		"schema_registry.tls.ca_file": true, "schema_registry.tls.cert_file": true, "schema_registry.tls.key_file": true,
+		"http.tls.cert_file": true, "http.tls.key_file": true, "http.tls.client_ca_file": true, "http.tls.operators": true,
 	}
 	var environ []string
 	want := Default()
@@ -346,7 +347,8 @@ func TestEveryVariable(t *testing.T) {
 	if strings.Contains(shown, "topsecret") {
 		t.Error("Show tells a secret")
 	}
-	for _, secret := range []struct{ path, key string }{{"kafka.sasl.password", "password"}, {"schema_registry.password", "password"}} {
+	for _, secret := range []struct{ path, key string }{{"kafka.sasl.password", "password"}, {"schema_registry.password", "password"},
+		{"http.read_token", "read_token"}, {"http.operate_token", "operate_token"}} {
 		shown = strings.Replace(shown, secret.key+`: "`+mask+`"`, secret.key+": topsecret-"+secret.path, 1)
 	}
 	again := load(t, shown)
@@ -463,6 +465,14 @@ func TestWarnings(t *testing.T) {
 	c := load(t, "app: a\nkafka:\n  brokers: [b.internal:9092]\n  sasl: {mechanism: plain, username: u, password: p}\nschema_registry: {urls: [http://r.internal:8081], bearer_token: t}\nhttp: {listen: ':9464', allow_remote: true}\n")
 	if got, want := len(c.Warnings()), 4; got != want {
 		t.Errorf("%d warnings, want %d: %v", got, want, c.Warnings())
+	}
+}
+
+// A token in the clear is allowed, since a proxy may stand in between, and said.
+func TestWarningOfTokensInTheClear(t *testing.T) {
+	c := load(t, least+"http: {listen: ':9464', read_token: topsecret-topsecret}\n")
+	if got := c.Warnings(); len(got) != 1 || !strings.Contains(got[0], "in the clear") {
+		t.Errorf("warnings %q", got)
 	}
 }
 

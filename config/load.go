@@ -252,6 +252,17 @@ func (l *loader) check(need []string) {
 		l.tlsFiles("kafka.tls.", l.config.Kafka.TLS.TLS)
 	}
 	l.tlsFiles("schema_registry.tls.", l.config.SchemaRegistry.TLS)
+	h := l.config.HTTP.TLS
+	if l.config.HTTP.Listen == "off" || l.bad["http.tls.cert_file"] || l.bad["http.tls.key_file"] || l.bad["http.tls.client_ca_file"] {
+		return
+	}
+	_, own := ownCertificate(h.CertFile, h.KeyFile)
+	_, clients := authorities("client_ca_file", h.ClientCAFile)
+	for _, err := range []error{own, clients} {
+		if f := new(FileError); errors.As(err, &f) {
+			l.fileFault("http.tls."+f.Key, f.Err, "give a PEM file that Tidemark's user can read")
+		}
+	}
 }
 
 const maxPlaybook = 1 << 20 // bytes; above the playbook's own limit, which its compiler tells better

@@ -112,10 +112,35 @@ func (l *loader) relations() {
 	l.topics()
 	l.security()
 
-	l.relate(c.HTTP.Listen != "off" && !c.HTTP.AllowRemote && !isLoopback(c.HTTP.Listen), fields("http.listen", "http.allow_remote"),
-		"can be reached from other machines, and there is no authentication",
-		"a loopback address such as 127.0.0.1:9464 while http.allow_remote is false",
-		"set http.allow_remote: true if only trusted machines reach the port, or listen on 127.0.0.1")
+	l.endpoint()
+}
+
+// minToken is telemetry.MinToken, which this package does not import; a test of
+// cmd/tidemark compares.
+const minToken = 16
+
+// endpoint checks who gets in at http.listen. Nothing of a token is told, not
+// even how long it is.
+func (l *loader) endpoint() {
+	h := &l.config.HTTP
+	l.relate(h.Listen != "off" && !h.AllowRemote && !h.Asks() && !isLoopback(h.Listen), fields("http.listen", "http.allow_remote", "http.read_token", "http.operate_token", "http.tls.client_ca_file"),
+		"can be reached from other machines, and nobody is asked who they are",
+		"a loopback address such as 127.0.0.1:9464 while there are neither tokens nor client certificates",
+		"set http.read_token or http.tls.client_ca_file, or listen on 127.0.0.1; http.allow_remote: true if only trusted machines reach the port")
+	for _, t := range []struct {
+		path  string
+		value Secret
+	}{{"http.read_token", h.ReadToken}, {"http.operate_token", h.OperateToken}} {
+		l.relate(t.value.IsSet() && len(t.value.Reveal()) < minToken, fields(t.path), "is too short: it could be found by trying",
+			fmt.Sprintf("%d bytes or more", minToken), "take a random one: `openssl rand -hex 32`")
+	}
+	l.relate(h.OperateToken.IsSet() && h.OperateToken.Reveal() == h.ReadToken.Reveal(), fields("http.operate_token", "http.read_token"),
+		"is the same as http.read_token: whoever reads could operate", "another token", "take a random one: `openssl rand -hex 32`")
+	l.pair("http.tls.cert_file", "http.tls.key_file", "HTTPS needs both")
+	l.relate(h.TLS.ClientCAFile != "" && h.TLS.CertFile == "", fields("http.tls.client_ca_file", "http.tls.cert_file"),
+		"has no meaning without HTTPS", "nothing, or http.tls.cert_file and key_file too", "set http.tls.cert_file and key_file, or remove the key")
+	l.relate(len(h.TLS.Operators) > 0 && h.TLS.ClientCAFile == "", fields("http.tls.operators", "http.tls.client_ca_file"),
+		"has no meaning without http.tls.client_ca_file: no client shows a certificate", "nothing, or http.tls.client_ca_file", "set http.tls.client_ca_file, or remove the key")
 }
 
 // topics keeps what is read apart from what is written.
@@ -242,7 +267,11 @@ func (c *Config) Warnings() []string {
 		"kafka.replication_factor is 1: a broker that is lost takes the journal with it; set 3, or -1 for the broker's default")
 	warn(k.ReplicationFactor > 2 && k.MinInsyncReplicas == 1,
 		"kafka.min_insync_replicas is 1: what only one broker has is taken as written; set 2")
-	warn(c.HTTP.AllowRemote && c.HTTP.Listen != "off" && !isLoopback(c.HTTP.Listen),
-		"http.listen is open to other machines and has no authentication; keep it behind a firewall or a proxy")
+	h := &c.HTTP
+	open := h.Listen != "off" && !isLoopback(h.Listen)
+	warn(open && !h.Asks(),
+		"http.listen is open to other machines and has no authentication; set http.read_token, or keep it behind a firewall or a proxy")
+	warn(open && h.TLS.CertFile == "" && (h.ReadToken.IsSet() || h.OperateToken.IsSet()),
+		"http.listen is open to other machines without TLS: tokens cross the network in the clear; set http.tls.cert_file and key_file, or let a proxy on this machine speak HTTPS")
 	return out
 }

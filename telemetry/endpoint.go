@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,16 @@ var ErrNotLoopback = errors.New("telemetry: address can be reached from other ma
 type handlers struct {
 	metrics *prometheus.Registry
 	tasks   *Tasks
+	access  *Access
+	routes  []Route
+}
+
+// Route is one more path of the endpoint, which nobody without Role reaches. It
+// is served to the names of this machine alone where nobody is asked who they are.
+type Route struct {
+	Pattern string // of http.ServeMux, with its method
+	Role    Role   // NoRole: everybody
+	Handler http.Handler
 }
 
 type endpoint struct {
@@ -34,17 +45,15 @@ type endpoint struct {
 
 // listen resolves addr once and listens on just that, so that a name can't mean
 // loopback when it is checked and something else when it is bound.
-func listen(ctx context.Context, addr string, allowRemote bool, log *slog.Logger, h handlers) (*endpoint, error) {
-	if addr == "" {
-		addr = defaultHTTPAddr
-	}
+func listen(ctx context.Context, o Options, log *slog.Logger, h handlers) (*endpoint, error) {
+	addr := cmp.Or(o.HTTPAddr, defaultHTTPAddr)
 	at, err := resolve(ctx, addr)
 	if err != nil {
 		return nil, fmt.Errorf("telemetry: HTTP address %q: %w", addr, err)
 	}
 	loopback := at.Addr().Unmap().IsLoopback()
-	if !loopback && !allowRemote {
-		return nil, fmt.Errorf("%w: %q; take a loopback address such as 127.0.0.1, or allow remote access explicitly", ErrNotLoopback, addr)
+	if !loopback && !o.AllowRemote && !o.Access.Asks() {
+		return nil, fmt.Errorf("%w, and asks nobody who they are: %q; take a loopback address such as 127.0.0.1, set tokens or certificates, or allow it explicitly", ErrNotLoopback, addr)
 	}
 	l, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(at))
 	if err != nil {
@@ -54,8 +63,11 @@ func listen(ctx context.Context, addr string, allowRemote bool, log *slog.Logger
 		addr: l.Addr().(*net.TCPAddr).AddrPort(),
 		server: &http.Server{
 			Handler:           h.mux(loopback, log),
+			TLSConfig:         o.TLS,
 			ReadHeaderTimeout: 5 * time.Second,
+			ReadTimeout:       30 * time.Second,
 			IdleTimeout:       2 * time.Minute,
+			MaxHeaderBytes:    32 << 10,
 			// No WriteTimeout: a CPU profile takes as long as it is asked to.
 			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		},
@@ -63,7 +75,11 @@ func listen(ctx context.Context, addr string, allowRemote bool, log *slog.Logger
 	}
 	go func() {
 		defer close(e.done)
-		if err := e.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		serve := e.server.Serve
+		if o.TLS != nil {
+			serve = func(l net.Listener) error { return e.server.ServeTLS(l, "", "") }
+		}
+		if err := serve(l); !errors.Is(err, http.ErrServerClosed) {
 			log.Error("telemetry: the HTTP endpoint has stopped", "error", err)
 		}
 	}()
@@ -106,15 +122,25 @@ func resolve(ctx context.Context, addr string) (netip.AddrPort, error) {
 
 func (h handlers) mux(loopback bool, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(h.metrics, promhttp.HandlerOpts{
+	mux.Handle("GET /metrics", h.access.Require(Read, promhttp.HandlerFor(h.metrics, promhttp.HandlerOpts{
 		ErrorLog:      slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		ErrorHandling: promhttp.ContinueOnError,
-	}))
+	})))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		fmt.Fprintln(w, "ok")
 	})
-	mux.Handle("GET /readyz", h.tasks)
+	// Probes of an orchestrator have no token: they get the answer without the reasons.
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		h.tasks.serve(w, h.access.Role(r) >= Read)
+	})
+	for _, r := range h.routes {
+		next := r.Handler
+		if loopback && !h.access.Asks() {
+			next = localHostOnly(next.ServeHTTP)
+		}
+		mux.Handle(r.Pattern, h.access.Require(r.Role, next))
+	}
 	if loopback {
 		for pattern, f := range map[string]http.HandlerFunc{
 			"GET /debug/pprof/":        pprof.Index,
@@ -123,7 +149,7 @@ func (h handlers) mux(loopback bool, log *slog.Logger) http.Handler {
 			"GET /debug/pprof/symbol":  pprof.Symbol,
 			"GET /debug/pprof/trace":   pprof.Trace,
 		} {
-			mux.HandleFunc(pattern, localHostOnly(f))
+			mux.Handle(pattern, h.access.Require(Operate, localHostOnly(f)))
 		}
 	}
 	return mux
@@ -140,7 +166,7 @@ func localHostOnly(next http.HandlerFunc) http.HandlerFunc {
 		}
 		ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
 		if !strings.EqualFold(host, "localhost") && (err != nil || !ip.IsLoopback()) {
-			http.Error(w, "pprof is served to this machine only", http.StatusForbidden)
+			http.Error(w, "this is served to this machine only", http.StatusForbidden)
 			return
 		}
 		next(w, r)

@@ -111,8 +111,14 @@ func (t *Tasks) Readiness() Readiness {
 }
 
 // ServeHTTP answers 200 when the process is ready, else 503, with a Readiness as JSON.
-func (t *Tasks) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+func (t *Tasks) ServeHTTP(w http.ResponseWriter, _ *http.Request) { t.serve(w, true) }
+
+// serve leaves out what the process and its tasks wait for unless detail is asked for.
+func (t *Tasks) serve(w http.ResponseWriter, detail bool) {
 	r := t.Readiness()
+	if !detail {
+		r.Process, r.Tasks = "", []TaskReadiness{}
+	}
 	body, err := json.Marshal(r)
 	if err != nil {
 		// A time outside the years that RFC 3339 knows.

@@ -3,6 +3,7 @@ package telemetry
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -44,10 +45,20 @@ type Options struct {
 	// HTTPAddr is host:port of the endpoint; "" means 127.0.0.1:0, a free port.
 	HTTPAddr string
 
-	// AllowRemote lets HTTPAddr be an address that other machines can reach.
-	// The endpoint asks nobody who they are. pprof is not served then, since
-	// its heap dumps hold customers.
+	// AllowRemote lets HTTPAddr be an address that other machines can reach
+	// although Access asks nobody who they are. pprof is served on loopback
+	// alone, since its heap dumps hold customers.
 	AllowRemote bool
+
+	// Access says who may read and who may operate; nil: everybody.
+	Access *Access
+
+	// TLS makes the endpoint speak HTTPS. For Access by certificates its
+	// ClientAuth is VerifyClientCertIfGiven and its ClientCAs are set.
+	TLS *tls.Config
+
+	// Routes are served beside the endpoint's own.
+	Routes []Route
 
 	// CustomerKey makes the hashes of customers and the span ids of triggers the
 	// same in every process that has it. At least MinCustomerKey bytes. Nil: a
@@ -139,8 +150,8 @@ func Start(ctx context.Context, o Options) (_ *Telemetry, err error) {
 	if err := t.startMetrics(ctx, res, registry); err != nil {
 		return nil, err
 	}
-	t.endpoint, err = listen(ctx, o.HTTPAddr, o.AllowRemote, t.log,
-		handlers{metrics: registry, tasks: t.Tasks})
+	t.endpoint, err = listen(ctx, o, t.log,
+		handlers{metrics: registry, tasks: t.Tasks, access: o.Access, routes: o.Routes})
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"tidemark/processor/group"
 	"tidemark/processor/runtime"
 	"tidemark/schemas/registry"
+	"tidemark/sinks"
 	"tidemark/telemetry"
 )
 
@@ -108,7 +110,12 @@ func (c *cluster) process(ctx context.Context, cfg runtime.Config) (m *runtime.M
 	work, cancel := context.WithCancel(ctx)
 	m.Assign(work, tasks)
 	c.tel.Tasks.Process("")
-	return m, func() { cancel(); m.Wait() }, nil
+	return m, func() {
+		cancel()
+		if err := within(cmp.Or(cfg.TransactionTimeout, sinks.DefaultTransactionTimeout)+stopGrace, m.Wait); err != nil {
+			say("%v", err)
+		}
+	}, nil
 }
 
 // clockName is the playbook's clock as configurations and people write it.

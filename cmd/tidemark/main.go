@@ -27,6 +27,7 @@ type cli struct {
 	Replay   replayCmd   `cmd:"" help:"Files in, triggers out as JSON Lines; needs no Kafka."`
 	Playbook playbookCmd `cmd:"" help:"Check a playbook; print its JSON Schema."`
 	Conf     configCmd   `cmd:"" name:"config" help:"Check or show a configuration; print its JSON Schema or an example."`
+	Health   healthCmd   `cmd:"" help:"Ask the process of a configuration on this machine whether it lives; for health checks."`
 	Version  versionCmd  `cmd:"" help:"Print version, engine and formats."`
 }
 
@@ -51,6 +52,7 @@ func main() {
 		parser.FatalIfErrorf(err)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	kctx.BindTo(ctx, (*context.Context)(nil))
 	err = kctx.Run()
 	stop()

@@ -29,7 +29,7 @@ type runCmd struct {
 	Partitions int32  `help:"Partitions of input topics that do not exist yet and may be created." default:"6"`
 }
 
-func (r *runCmd) Run(ctx context.Context) error {
+func (r *runCmd) Run(ctx context.Context) (err error) {
 	c, err := config.Load(r.Config, os.Environ(), "playbook")
 	if err != nil {
 		return usageError{err}
@@ -63,7 +63,10 @@ func (r *runCmd) Run(ctx context.Context) error {
 		return err
 	}
 	defer closeReg()
-	to := telemetry.Options{ServiceVersion: version, App: c.App, HTTPAddr: c.HTTP.Listen, AllowRemote: c.HTTP.AllowRemote, Logger: log}
+	to, err := endpoint(c, log)
+	if err != nil {
+		return usageError{err}
+	}
 	tel := telemetry.Discard()
 	if c.HTTP.Listen != "off" {
 		if tel, err = telemetry.Start(ctx, to); err != nil {
@@ -74,7 +77,11 @@ func (r *runCmd) Run(ctx context.Context) error {
 			defer cancel()
 			_ = tel.Shutdown(sctx)
 		}()
-		log.Info("http", "metrics", "http://"+tel.Addr()+"/metrics", "ready", "http://"+tel.Addr()+"/readyz")
+		scheme := "http://"
+		if to.TLS != nil {
+			scheme = "https://"
+		}
+		log.Info("http", "metrics", scheme+tel.Addr()+"/metrics", "ready", scheme+tel.Addr()+"/readyz", "asks_who", to.Access.Asks())
 	}
 
 	topics := runtime.TopicsOf(c.App, c.Kafka.OutPrefix)
@@ -115,7 +122,11 @@ func (r *runCmd) Run(ctx context.Context) error {
 		return err
 	}
 	work, stop := context.WithCancel(ctx)
-	defer func() { stop(); m.Wait() }()
+	defer func() {
+		tel.Tasks.Process("its end: the tasks let go")
+		stop()
+		err = errors.Join(err, within(c.Kafka.TransactionTimeout+stopGrace, m.Wait))
+	}()
 	go m.CommitOffsets(work, time.Second)
 	if r.Standalone || r.Drain {
 		a := group.Assignment{Member: c.Instance, Commit: offsetsOf(c.Kafka.Group, c.Kafka.Brokers, transport)}
@@ -141,6 +152,20 @@ func (r *runCmd) Run(ctx context.Context) error {
 		m.Assign(work, a)
 		tel.Tasks.Process("")
 	})
+}
+
+// endpoint is what the configuration says of http.
+func endpoint(c *config.Config, log *slog.Logger) (telemetry.Options, error) {
+	h := &c.HTTP
+	o := telemetry.Options{ServiceVersion: version, App: c.App, HTTPAddr: h.Listen, AllowRemote: h.AllowRemote, Logger: log}
+	var err error
+	if o.TLS, err = h.TLS.ServerConfig(); err != nil {
+		return o, fmt.Errorf("http.tls: %w", err)
+	}
+	if o.Access, err = telemetry.NewAccess(h.ReadToken.Reveal(), h.OperateToken.Reveal(), h.TLS.ClientCAFile != "", h.TLS.Operators...); err != nil {
+		return o, fmt.Errorf("http: %w", err)
+	}
+	return o, nil
 }
 
 // offsetsOf stores offsets in a group without being its member.

@@ -116,6 +116,8 @@ func (m *Manager) start(ctx context.Context, task int32) {
 	tctx, cancel := context.WithCancel(ctx)
 	r := &runner{cancel: cancel, done: make(chan struct{})}
 	m.tasks[task] = r
+	// Here and not in the goroutine: a process that has just been given tasks is not ready.
+	m.cfg.Telemetry.Tasks.Set(task, telemetry.TaskStatus{State: telemetry.Restoring, Since: m.cfg.Now()})
 	go func() {
 		defer close(r.done)
 		m.runTask(tctx, task)
