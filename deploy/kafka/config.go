@@ -13,8 +13,8 @@ import (
 // dataDir is the folder of the logs within a node's folder.
 const dataDir = "data"
 
-// ports of one node, both on the loopback interface.
-type ports struct{ broker, controller int }
+// ports of one node, all on the loopback interface; mutual is a secured node's.
+type ports struct{ broker, controller, mutual int }
 
 func loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 
@@ -34,7 +34,13 @@ func freePorts(broker int) (ports, error) {
 		return ports{}, err
 	}
 	defer second.Close()
-	return ports{first.Addr().(*net.TCPAddr).Port, second.Addr().(*net.TCPAddr).Port}, nil
+	third, err := net.Listen("tcp", loopback(0))
+	if err != nil {
+		return ports{}, err
+	}
+	defer third.Close()
+	port := func(l net.Listener) int { return l.Addr().(*net.TCPAddr).Port }
+	return ports{port(first), port(second), port(third)}, nil
 }
 
 // properties is server.properties of a node in KRaft combined mode. more wins

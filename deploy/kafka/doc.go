@@ -18,6 +18,10 @@
 //   - A process is killed only if its command line names the folder of its node, so a
 //     recycled process id hurts nobody.
 //
+// Options.Users makes a private node a secured one, see Secured: TLS on every
+// listener with an authority of the node's own, SCRAM-SHA-512 and OAUTHBEARER for
+// clients, a second listener that knows them by certificate, and StandardAuthorizer.
+//
 // A node is private (Start) or shared (StartShared). The shared one, of which a
 // checkout has at most one, lives on after the process that started it, until StopShared.
 //

@@ -5,10 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 var (
@@ -36,6 +39,10 @@ type Options struct {
 	Port int
 	// Properties are added to server.properties and win over its own.
 	Properties map[string]string
+	// Users makes the node a secured one: TLS everywhere, SCRAM-SHA-512 and
+	// OAUTHBEARER on the client listener, StandardAuthorizer without any rule. It
+	// holds passwords by name and must name Admin. The shared node takes none.
+	Users map[string]string
 	// Heap is the largest heap in Java's notation; "" is 768m.
 	Heap string
 	// StartLimit bounds one start, fetching jars apart; 0 is 90 s.
@@ -76,6 +83,7 @@ type Node struct {
 	clusterID    string
 	process      *process
 	owner        *os.File // nil for the shared node
+	secured      *Secured // nil for an open one
 }
 
 // Start formats and starts a private node. Whoever called it closes it.
@@ -159,7 +167,17 @@ func (n *Node) formatAndLaunch(ctx context.Context) error {
 			return err
 		}
 	}
-	text := properties(n.ports, n.options.Properties)
+	more := n.options.Properties
+	var format []string
+	if n.options.Users != nil {
+		var err error
+		if n.secured, err = newSecured(n.dir, n.options.Users); err != nil {
+			return fmt.Errorf("securing Kafka: %w", err)
+		}
+		more, format = n.secured.properties(n.ports), n.secured.formatArgs()
+		maps.Copy(more, n.options.Properties)
+	}
+	text := properties(n.ports, more)
 	if err := os.WriteFile(n.propertiesFile(), []byte(text), 0o644); err != nil {
 		return err
 	}
@@ -172,7 +190,7 @@ func (n *Node) formatAndLaunch(ctx context.Context) error {
 	defer cancel()
 	// A run of less than a second earns nothing from the optimising compiler.
 	args := append([]string{"-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"}, n.javaArgs("128m",
-		"kafka.tools.StorageTool", "format", "-t", n.clusterID, "-c", n.propertiesFile())...)
+		"kafka.tools.StorageTool", append([]string{"format", "-t", n.clusterID, "-c", n.propertiesFile()}, format...)...)...)
 	cmd := exec.CommandContext(ctx, bin, args...)
 	cmd.Dir = n.dir
 	out, err := cmd.CombinedOutput()
@@ -189,7 +207,11 @@ func (n *Node) launch(ctx context.Context) error {
 		return err
 	}
 	n.process = p
-	if err := waitReady(ctx, p, n.Addr(), n.clusterID); err != nil {
+	var client []kgo.Opt
+	if n.secured != nil {
+		client = n.secured.Client(Admin)
+	}
+	if err := waitReady(ctx, p, n.Addr(), n.clusterID, client...); err != nil {
 		killed := p.kill()
 		log := n.logEnd()
 		if errors.Is(err, errDied) && bytes.Contains(log, []byte("Address already in use")) {
@@ -204,8 +226,12 @@ func (n *Node) launch(ctx context.Context) error {
 // list too, and the path of a checkout may hold a colon. The path of server.properties
 // among args stays absolute, since it is what tells the process from others.
 func (n *Node) javaArgs(heap, main string, args ...string) []string {
-	return append([]string{
-		"-Xmx" + heap,
+	var secure []string
+	if n.secured != nil {
+		secure = n.secured.javaArgs()
+	}
+	return append(append(secure,
+		"-Xmx"+heap,
 		"-XX:+ExitOnOutOfMemoryError",
 		"-Djava.awt.headless=true",
 		"-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
@@ -213,7 +239,7 @@ func (n *Node) javaArgs(heap, main string, args ...string) []string {
 		"-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
 		"-cp", filepath.Join(n.jarsFromNode, "*"),
 		main,
-	}, args...)
+	), args...)
 }
 
 func (n *Node) propertiesFile() string { return filepath.Join(n.dir, "server.properties") }
@@ -228,6 +254,9 @@ func (n *Node) logEnd() []byte {
 
 // Addr is the bootstrap address, host:port. It stays the same across a Restart.
 func (n *Node) Addr() string { return loopback(n.ports.broker) }
+
+// Secured is what a client needs of a node with Options.Users, nil of another.
+func (n *Node) Secured() *Secured { return n.secured }
 
 // Dir is the node's folder; kafka.log in it is what to read when something is odd.
 func (n *Node) Dir() string { return n.dir }

@@ -268,8 +268,8 @@ func TestAPortOfSomebodyElse(t *testing.T) {
 		}
 	})
 	for name, p := range map[string]func(free ports) ports{
-		"taken in between, broker":     func(free ports) ports { return ports{port, free.controller} },
-		"taken in between, controller": func(free ports) ports { return ports{free.broker, port} },
+		"taken in between, broker":     func(free ports) ports { return ports{broker: port, controller: free.controller} },
+		"taken in between, controller": func(free ports) ports { return ports{broker: free.broker, controller: port} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			o, err := Options{Cache: testCache(t)}.withDefaults()

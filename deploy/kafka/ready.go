@@ -11,10 +11,10 @@ import (
 
 // answers asks the program at addr, once and for at most a second, whether it is
 // the node with this cluster id and takes clients. It returns nil if it is.
-func answers(ctx context.Context, addr, clusterID string) error {
+func answers(ctx context.Context, addr, clusterID string, options ...kgo.Opt) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	client, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.RequestRetries(0))
+	client, err := kgo.NewClient(append(options[:len(options):len(options)], kgo.SeedBrokers(addr), kgo.RequestRetries(0))...)
 	if err != nil {
 		return err
 	}
@@ -36,7 +36,7 @@ func answers(ctx context.Context, addr, clusterID string) error {
 }
 
 // waitReady polls until the node answers, its process dies or ctx ends.
-func waitReady(ctx context.Context, p *process, addr, clusterID string) error {
+func waitReady(ctx context.Context, p *process, addr, clusterID string, options ...kgo.Opt) error {
 	tick := time.NewTicker(2 * pollEvery)
 	defer tick.Stop()
 	for {
@@ -44,7 +44,7 @@ func waitReady(ctx context.Context, p *process, addr, clusterID string) error {
 		if p.exited() {
 			return errDied
 		}
-		err := answers(ctx, addr, clusterID)
+		err := answers(ctx, addr, clusterID, options...)
 		if err == nil {
 			return nil
 		}
