@@ -7,7 +7,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # Packages with goroutines of their own run under the race detector.
 RACE := ./processor/runtime/... ./processor/source/... ./processor/group/... ./sinks/... ./telemetry/... ./publish/...
 
-.PHONY: demo build test crash test-kafka bench lint clean
+.PHONY: demo build test crash test-kafka test-secure bench lint clean
 
 demo: build
 	$(BIN) demo $(ARGS)
@@ -31,6 +31,12 @@ test-kafka: python-venv
 	TIDEMARK_TEST_CRASHES=$${TIDEMARK_TEST_CRASHES:-25} TIDEMARK_TEST_PYTHON="$(CURDIR)/$(VENV)/bin/python" \
 		$(KAFKA_NODE) run -- sh -c 'TIDEMARK_TEST_KAFKA=$$TIDEMARK_KAFKA $(GO) test -count=1 -timeout 3m -run TestAgainstARealBroker ./sinks ./processor/source && \
 		$(GO) test -count=1 -timeout 15m ./testkit ./deploy/python ./publish ./tail ./deadletters ./e2e'
+	$(MAKE) test-secure
+
+# SCRAM, certificates, tokens and access rights against a secured Kafka 4.1.
+test-secure:
+	@$(KAFKA_NODE) jars >/dev/null
+	TIDEMARK_TEST_SECURE=1 $(GO) test -count=1 -timeout 4m -run TestSecured ./e2e
 
 lint:
 	test -z "$$(gofmt -l $$(git ls-files '*.go'))"

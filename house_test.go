@@ -39,7 +39,8 @@ var rooms = map[string][]string{
 	"processor/replay":  {"playbook", "processor/core", "schemas"},
 	"processor/source":  {"schemas"},
 	"processor/group":   {"schemas"},
-	"processor/runtime": {"playbook", "processor/core", "processor/group", "processor/source", "schemas", "schemas/registry", "sinks", "state", "state/checkpoint", "telemetry"},
+	"processor/rights":  {"processor/source"},
+	"processor/runtime": {"playbook", "processor/core", "processor/group", "processor/rights", "processor/source", "schemas", "schemas/registry", "sinks", "state", "state/checkpoint", "telemetry"},
 }
 
 // pure rooms are a function of their input: no clock, no chance, no threads, no files.

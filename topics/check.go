@@ -10,6 +10,7 @@ import (
 
 	kafka "github.com/segmentio/kafka-go"
 
+	"tidemark/processor/rights"
 	"tidemark/processor/runtime"
 )
 
@@ -271,7 +272,7 @@ func Create(ctx context.Context, o Options) (created []string, err error) {
 	var failed []error
 	for _, t := range r.missing {
 		if err := res.Errors[t.Name]; err != nil && !errors.Is(err, kafka.TopicAlreadyExists) {
-			failed = append(failed, fmt.Errorf("%w: %s: %w", ErrCreate, t.Name, err))
+			failed = append(failed, fmt.Errorf("%w: %w", ErrCreate, &rights.TopicError{Topic: t.Name, Err: err}))
 			continue
 		}
 		created = append(created, t.Name)

@@ -11,6 +11,6 @@
 //   - Nothing is written into the topics: the genesis of an app, which fixes its
 //     fire_from, is the first `tidemark run`'s to write.
 //
-// It imports schemas, processor/runtime (for the names) and a Kafka client
+// It imports schemas, processor/runtime (for the names), processor/rights and a Kafka client
 // library, and logs nothing.
 package topics

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -10,6 +11,7 @@ import (
 
 	"tidemark/config"
 	"tidemark/config/kafkaconn"
+	"tidemark/processor/rights"
 	"tidemark/processor/runtime"
 )
 
@@ -91,6 +93,18 @@ func (c *connection) open(needRegistry bool) (*opened, error) {
 	o.topics = runtime.TopicsOf(conf.App, conf.Kafka.OutPrefix)
 	o.topics.Orders, o.topics.Behaviors = conf.Kafka.Topics.Orders, conf.Kafka.Topics.Behaviors
 	return o, nil
+}
+
+// rights is whom to ask what the verb may do on the cluster.
+func (o *opened) rights() (rights.Access, rights.Names) {
+	rc := runtime.Config{App: o.config.App, Brokers: o.config.Kafka.Brokers, Transport: o.transport, Principal: kafkaconn.Principal(o.config), Topics: o.topics}
+	return rc.Rights()
+}
+
+// mayRead finds out whether topics may be read, and names the right that is missing.
+func mayRead(ctx context.Context, o *opened, topics []string) error {
+	access, _ := o.rights()
+	return access.Check(ctx, rights.Tail(topics...))
 }
 
 // say is for people.

@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"tidemark/deadletters"
+	"tidemark/processor/rights"
 	"tidemark/publish"
 	"tidemark/schemas"
 	"tidemark/tail"
@@ -79,6 +80,9 @@ func (c *dlqListCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := mayRead(ctx, conn, cfg.Topics); err != nil {
+		return err
+	}
 	w := bufio.NewWriter(os.Stdout)
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
@@ -136,6 +140,9 @@ func (c *dlqShowCmd) Run(ctx context.Context) error {
 	defer conn.close()
 	cfg, err := letterSource(conn, "")
 	if err != nil {
+		return err
+	}
+	if err := mayRead(ctx, conn, cfg.Topics); err != nil {
 		return err
 	}
 	var found *deadletters.Letter
@@ -248,6 +255,14 @@ func (c *dlqReplayCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	access, rn := conn.rights()
+	need := rights.Replay(rn)
+	if c.DryRun { // nothing is written
+		need = rights.Tail(rn.DeadLetters, rn.Orders, rn.Behaviors)
+	}
+	if err := access.Check(ctx, need); err != nil {
+		return err
+	}
 	target, err := publish.Inspect(ctx, cfg.Brokers, conn.transport, conn.topics.Orders, conn.topics.Behaviors)
 	if err != nil {
 		return err
@@ -283,7 +298,7 @@ func (c *dlqReplayCmd) Run(ctx context.Context) error {
 	}
 	plan, err := do(ctx, letters)
 	if err != nil {
-		return err
+		return access.Explain(ctx, err, need)
 	}
 	return c.print(plan)
 }

@@ -11,6 +11,7 @@ import (
 
 	"tidemark/ingest"
 	"tidemark/playbook"
+	"tidemark/processor/rights"
 	"tidemark/publish"
 )
 
@@ -55,6 +56,10 @@ func (p *publishCmd) Run(ctx context.Context) error {
 	var state *publish.State
 	if !p.DryRun {
 		// Before the files are read, which may take minutes.
+		access, names := conn.rights()
+		if err = access.Check(ctx, rights.Publish(names)); err != nil {
+			return err
+		}
 		if target, err = publish.Inspect(ctx, conn.config.Kafka.Brokers, conn.transport, conn.topics.Orders, conn.topics.Behaviors); err != nil {
 			return err
 		}

@@ -15,6 +15,7 @@ import (
 	"tidemark/config/kafkaconn"
 	"tidemark/playbook"
 	"tidemark/processor/group"
+	"tidemark/processor/rights"
 	"tidemark/processor/runtime"
 	"tidemark/schemas"
 	"tidemark/schemas/registry"
@@ -89,7 +90,7 @@ func (r *runCmd) Run(ctx context.Context) (err error) {
 	cache := state.Shared(c.Store.Cache)
 	defer cache.Unref()
 	rc := runtime.Config{
-		App: c.App, Instance: c.Instance, DataDir: c.DataDir, Brokers: c.Kafka.Brokers, Transport: transport, Topics: topics,
+		App: c.App, Instance: c.Instance, DataDir: c.DataDir, Brokers: c.Kafka.Brokers, Transport: transport, Principal: kafkaconn.Principal(c), Topics: topics,
 		Group: c.Kafka.Group, Registry: reg, Telemetry: tel, Log: log,
 		TransactionTimeout: c.Kafka.TransactionTimeout, FetchMaxWait: c.Kafka.Fetch.MaxWait, PartitionMaxBytes: int32(c.Kafka.Fetch.PartitionMaxBytes),
 		MaxDelay: c.Commit.MaxDelay, IdleDelay: c.Commit.IdleDelay, BackoffMin: c.Restart.BackoffMin, BackoffMax: c.Restart.BackoffMax,
@@ -143,11 +144,12 @@ func (r *runCmd) Run(ctx context.Context) (err error) {
 		return nil
 	}
 	tel.Tasks.Process("the consumer group's first assignment")
+	access, names := rc.Rights()
 	return group.Run(ctx, group.Config{
 		Brokers: c.Kafka.Brokers, Group: c.Kafka.Group, Topics: []string{topics.Orders, topics.Behaviors}, Dialer: dialer,
 		Session: c.Kafka.SessionTimeout, Heartbeat: c.Kafka.HeartbeatInterval, Rebalance: c.Kafka.RebalanceTimeout, JoinBackoff: time.Second,
 		Owned:   m.Owned,
-		OnError: func(err error) { log.Warn("group", "err", err) },
+		OnError: func(err error) { log.Warn("group", "err", access.Explain(ctx, err, rights.Run(names))) },
 	}, func(a group.Assignment) {
 		m.Assign(work, a)
 		tel.Tasks.Process("")
@@ -222,9 +224,7 @@ func patiently[T any](ctx context.Context, log *slog.Logger, try func() (*T, err
 		if ctx.Err() != nil {
 			return nil, nil
 		}
-		var net interface{ Timeout() bool }
-		var ke kafka.Error
-		if !errors.Is(err, registry.ErrUnavailable) && !errors.As(err, &net) && !(errors.As(err, &ke) && ke.Temporary()) {
+		if !passing(err) {
 			return nil, err
 		}
 		log.Warn("waiting for the cluster", "err", err, "again_after", wait)
@@ -234,6 +234,17 @@ func patiently[T any](ctx context.Context, log *slog.Logger, try func() (*T, err
 		case <-time.After(wait):
 		}
 	}
+}
+
+// passing says whether what failed may work in a while: no answer from the
+// cluster or the registry. A clear refusal (rights, passwords, topics) is final.
+func passing(err error) bool {
+	var ke kafka.Error // has a Timeout method too, so it is asked about first
+	if errors.As(err, &ke) {
+		return ke.Temporary() && !errors.Is(err, rights.ErrMissing)
+	}
+	var net interface{ Timeout() bool }
+	return errors.Is(err, registry.ErrUnavailable) || errors.As(err, &net)
 }
 
 func instant(t schemas.EventTime) string {

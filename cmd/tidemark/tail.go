@@ -59,6 +59,9 @@ func (t *tailCmd) Run(ctx context.Context) error {
 	defer conn.close()
 	cfg.Brokers, cfg.Transport, cfg.Schemas = conn.config.Kafka.Brokers, conn.transport, conn.registry
 	cfg.Topics = topicNames(t.Topics, conn.topics)
+	if err := mayRead(ctx, conn, cfg.Topics); err != nil {
+		return err
+	}
 	r, err := tail.Open(ctx, cfg)
 	if missing := new(tail.MissingTopicsError); errors.As(err, &missing) {
 		return fmt.Errorf("%w; `tidemark topics check` says what is there", err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 
+	"tidemark/processor/rights"
 	"tidemark/topics"
 )
 
@@ -26,9 +27,15 @@ type topicsCheckCmd struct {
 	Format     string `help:"text, or json: one object." enum:"text,json" default:"text"`
 }
 
-func topicOptions(c *connection, partitions int32) (topics.Options, error) {
+// topicOptions also finds out whether the topics may be looked at: without the
+// right to see it, a topic that is there looks as if it were missing.
+func topicOptions(ctx context.Context, c *connection, partitions int32) (topics.Options, error) {
 	conn, err := c.open(false)
 	if err != nil {
+		return topics.Options{}, err
+	}
+	access, names := conn.rights()
+	if err := access.Check(ctx, rights.Look(names)); err != nil {
 		return topics.Options{}, err
 	}
 	k := &conn.config.Kafka
@@ -37,7 +44,7 @@ func topicOptions(c *connection, partitions int32) (topics.Options, error) {
 }
 
 func (c *topicsCreateCmd) Run(ctx context.Context) error {
-	o, err := topicOptions(&c.connection, c.Partitions)
+	o, err := topicOptions(ctx, &c.connection, c.Partitions)
 	if err != nil {
 		return err
 	}
@@ -60,9 +67,12 @@ func (c *topicsCreateCmd) Run(ctx context.Context) error {
 		fmt.Println(name)
 	}
 	if err != nil {
-		return err
+		return c.explain(ctx, err)
 	}
 	say("%d topics created", len(made))
+	if o, err = topicOptions(ctx, &c.connection, c.Partitions); err != nil {
+		return err // rights on a topic show once it is there
+	}
 	r, err := topics.Check(ctx, o)
 	if err != nil {
 		return err
@@ -71,8 +81,18 @@ func (c *topicsCreateCmd) Run(ctx context.Context) error {
 	return wrongTopics(r)
 }
 
+// explain names the right behind a topic that could not be made.
+func (c *topicsCreateCmd) explain(ctx context.Context, err error) error {
+	conn, openErr := c.open(false)
+	if openErr != nil {
+		return err
+	}
+	access, names := conn.rights()
+	return access.Explain(ctx, err, rights.Creating(names))
+}
+
 func (c *topicsCheckCmd) Run(ctx context.Context) error {
-	o, err := topicOptions(&c.connection, c.Partitions)
+	o, err := topicOptions(ctx, &c.connection, c.Partitions)
 	if err != nil {
 		return err
 	}

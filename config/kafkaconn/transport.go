@@ -59,6 +59,25 @@ func Dialer(c *config.Config) (*kafka.Dialer, error) {
 	}, nil
 }
 
+// Principal is how the authorizer names this client where nothing else is
+// configured there, such as User:tidemark; "" if that is not known here.
+func Principal(c *config.Config) string {
+	k := &c.Kafka
+	switch {
+	case k.SASL.Mechanism == config.SASLNone && !k.TLS.Enabled:
+		return "User:ANONYMOUS"
+	case k.SASL.Mechanism == config.SASLNone && k.TLS.CertFile != "":
+		pair, err := tls.LoadX509KeyPair(k.TLS.CertFile, k.TLS.KeyFile)
+		if err != nil || pair.Leaf == nil {
+			return ""
+		}
+		return "User:" + pair.Leaf.Subject.String()
+	case k.SASL.Username != "":
+		return "User:" + k.SASL.Username
+	}
+	return ""
+}
+
 func protection(k *config.Kafka) (*tls.Config, sasl.Mechanism, error) {
 	m, err := mechanism(k.SASL)
 	if err != nil || !k.TLS.Enabled {

@@ -8,6 +8,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	kafka "github.com/segmentio/kafka-go"
 
+	"tidemark/processor/rights"
 	"tidemark/schemas"
 	"tidemark/telemetry"
 )
@@ -48,6 +49,17 @@ func (t Topics) input(i schemas.Input) string {
 	return t.Transfers
 }
 
+// Rights is whom to ask what this process may do, and the names that it is about.
+func (c *Config) Rights() (rights.Access, rights.Names) {
+	n := rights.Names{App: c.App, Orders: c.Topics.Orders, Behaviors: c.Topics.Behaviors,
+		Journal: c.Topics.Journal, Control: c.Topics.Control, Transfers: c.Topics.Transfers,
+		DeadLetters: c.Topics.Out(schemas.DeadLetters), Group: c.Group}
+	for _, t := range schemas.OutTopics {
+		n.Out = append(n.Out, c.Topics.Out(t))
+	}
+	return rights.Access{Brokers: c.Brokers, Transport: c.Transport, Principal: c.Principal}, n
+}
+
 // Config of all tasks of one process.
 type Config struct {
 	App      string
@@ -56,6 +68,7 @@ type Config struct {
 	Brokers  []string
 	// Transport is shared by all clients; it carries TLS and SASL.
 	Transport *kafka.Transport
+	Principal string // who we are to the cluster's authorizer, for messages; "" if not known
 	Topics    Topics
 	Tasks     int32
 	Group     string // consumer group whose offsets show lag; "": none

@@ -12,6 +12,7 @@ import (
 
 	"tidemark/processor/core"
 	"tidemark/processor/group"
+	"tidemark/processor/rights"
 	"tidemark/schemas"
 	"tidemark/sinks"
 	"tidemark/state"
@@ -238,8 +239,15 @@ func (m *Manager) runTask(ctx context.Context, task int32) {
 		if time.Since(began) > 10*time.Second {
 			backoff = m.cfg.BackoffMin
 		}
-		log.Warn("beginning again from the journal", "err", err, "after", backoff)
-		show(telemetry.Restoring, fmt.Sprint("beginning again after: ", err))
+		if rights.Denied(err) {
+			access, names := m.cfg.Rights()
+			err = access.Explain(ctx, err, rights.Run(names))
+			log.Error("the task waits for a right on the cluster", "err", err, "again_after", backoff)
+			show(telemetry.Waiting, err.Error())
+		} else {
+			log.Warn("beginning again from the journal", "err", err, "after", backoff)
+			show(telemetry.Restoring, fmt.Sprint("beginning again after: ", err))
+		}
 		sleep(backoff)
 		backoff = min(backoff*2, m.cfg.BackoffMax)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"tidemark/playbook"
 	"tidemark/processor/core"
+	"tidemark/processor/rights"
 	"tidemark/processor/source"
 	"tidemark/schemas"
 )
@@ -46,6 +47,10 @@ func Prepare(ctx context.Context, cfg Config, o PrepareOptions) (*Prepared, erro
 	cfg.defaults()
 	c := &kafka.Client{Addr: kafka.TCP(cfg.Brokers...), Transport: cfg.Transport, Timeout: 30 * time.Second}
 	p := &Prepared{}
+	access, names := cfg.Rights()
+	if err := access.Check(ctx, rights.Run(names)); err != nil {
+		return nil, err
+	}
 	have, err := partitions(ctx, c)
 	if err != nil {
 		return nil, err
@@ -119,18 +124,23 @@ func Prepare(ctx context.Context, cfg Config, o PrepareOptions) (*Prepared, erro
 		if err != nil {
 			return nil, fmt.Errorf("%w: create: %w", ErrTopics, err)
 		}
+		var failed []error
 		for name, err := range r.Errors {
 			if err != nil && !errors.Is(err, kafka.TopicAlreadyExists) {
-				problems = append(problems, fmt.Sprintf("create %s: %v", name, err))
+				failed = append(failed, fmt.Errorf("create %w", &rights.TopicError{Topic: name, Err: err}))
 			}
 		}
-		if len(problems) > 0 {
-			return nil, fmt.Errorf("%w: %s", ErrTopics, strings.Join(problems, "; "))
+		if err := errors.Join(failed...); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrTopics, access.Explain(ctx, err, rights.Creating(names)))
 		}
 		for _, t := range create {
 			p.Created = append(p.Created, t.Topic)
 		}
 		if err := awaitTopics(ctx, c, need[len(need)-1].name); err != nil {
+			return nil, err
+		}
+		// What may be done with a topic shows only once it is there.
+		if err := access.Check(ctx, rights.Run(names)); err != nil {
 			return nil, err
 		}
 	}

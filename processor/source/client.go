@@ -10,6 +10,7 @@ import (
 	"time"
 
 	kafka "github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
 	"github.com/segmentio/kafka-go/protocol/metadata"
 )
 
@@ -168,6 +169,23 @@ func (c *Client) refresh(ctx context.Context, partitions []TopicPartition) error
 			topics = append(topics, p.Topic)
 		}
 	}
+	m, err := c.ask(ctx, brokers, &metadata.Request{TopicNames: topics})
+	if err != nil {
+		return err
+	}
+	return c.learn(m.(*metadata.Response), partitions)
+}
+
+// Ask sends a request that every broker can answer to the first one that does,
+// without the cache that kafka.Transport answers metadata from.
+func (c *Client) Ask(ctx context.Context, req protocol.Message) (protocol.Message, error) {
+	c.mu.Lock()
+	brokers := append(append([]string(nil), c.known...), c.cfg.Brokers...)
+	c.mu.Unlock()
+	return c.ask(ctx, brokers, req)
+}
+
+func (c *Client) ask(ctx context.Context, brokers []string, req protocol.Message) (protocol.Message, error) {
 	var errs []error
 	tried := map[string]bool{}
 	for _, address := range brokers {
@@ -175,26 +193,23 @@ func (c *Client) refresh(ctx context.Context, partitions []TopicPartition) error
 			continue
 		}
 		tried[address] = true
-		var r *metadata.Response
-		err := c.with(ctx, address, 0, func(ctx context.Context, x *conn) error {
-			m, err := x.message(ctx, &metadata.Request{TopicNames: topics})
-			if err == nil {
-				r = m.(*metadata.Response)
-			}
+		var m protocol.Message
+		err := c.with(ctx, address, 0, func(ctx context.Context, x *conn) (err error) {
+			m, err = x.message(ctx, req)
 			return err
 		})
 		if err == nil {
-			return c.learn(r, partitions)
+			return m, nil
 		}
 		if ctx.Err() != nil {
-			return err
+			return nil, err
 		}
 		errs = append(errs, fmt.Errorf("%s: %w", address, err))
 	}
 	if len(brokers) == 0 {
-		return errors.New("source: no brokers configured")
+		return nil, errors.New("source: no brokers configured")
 	}
-	return fmt.Errorf("source: no broker answers: %w", errors.Join(errs...))
+	return nil, fmt.Errorf("source: no broker answers: %w", errors.Join(errs...))
 }
 
 // learn takes a metadata response in.
