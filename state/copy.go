@@ -14,10 +14,10 @@ import (
 // What is in memory is flushed first: then nearly all of the copy is sstables,
 // which never change and need no second upload.
 func (s *Store) CheckpointTo(dir string) error {
-	if err := s.db.Flush(); err != nil {
+	if err := s.guarded(s.db.Flush); err != nil {
 		return fmt.Errorf("state: checkpoint: %w", err)
 	}
-	if err := s.db.Checkpoint(dir, pebble.WithFlushedWAL()); err != nil {
+	if err := s.guarded(func() error { return s.db.Checkpoint(dir, pebble.WithFlushedWAL()) }); err != nil {
 		return fmt.Errorf("state: checkpoint: %w", err)
 	}
 	return nil

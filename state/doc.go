@@ -14,6 +14,10 @@
 //     Pebble's log writer had handed to the operating system, which is the last
 //     commit or one of the last; after power loss an earlier one. The task replays
 //     what lies between. Sync makes all survive.
+//   - A disk that fails ends no process. A full one makes writing wait, and the
+//     caller hears of it; any other failed write and all damage break this one
+//     store, which then says ErrBroken or ErrCorrupt to everything and touches its
+//     folder no more; see guard.
 //   - Formats carry versions. A store of an unknown version is refused, never
 //     guessed at. FORMAT.md has every byte.
 //

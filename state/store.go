@@ -19,12 +19,17 @@ var ErrStoreVersion = errors.New("state: store of another version")
 
 // Options of one process's stores.
 type Options struct {
-	FS         vfs.FS        // default: the disk
-	Cache      *pebble.Cache // shared between the tasks of a process; nil: 64 MiB of its own
-	MemTable   uint64        // bytes; default 16 MiB
-	Logger     pebble.Logger // default: silent
-	DisableWAL bool          // rebuildable stores only: a crash then loses all since the last flush
-	ReadOnly   bool          // refuses every write
+	FS       vfs.FS        // default: the disk
+	Cache    *pebble.Cache // shared between the tasks of a process; nil: 64 MiB of its own
+	MemTable uint64        // bytes; default 16 MiB
+	// OnStall is told why writing waits (the disk is full), and "" when it goes on;
+	// on a goroutine of the store's own, which it must not hold up. May be nil.
+	OnStall func(why string)
+	// Quit, when closed, breaks a store that waits for room, so that it can be
+	// closed; a healthy one does not mind. Nil: never.
+	Quit       <-chan struct{}
+	DisableWAL bool // rebuildable stores only: a crash then loses all since the last flush
+	ReadOnly   bool // refuses every write
 }
 
 // Shared makes the block cache that the tasks of one process share.
@@ -34,6 +39,7 @@ func Shared(bytes int64) *pebble.Cache { return pebble.NewCache(bytes) }
 // goroutine at a time, Apply from another than the reads.
 type Store struct {
 	db       *pebble.DB
+	g        *guard
 	noWA     bool
 	readOnly bool
 }
@@ -49,9 +55,19 @@ type Store struct {
 //   - No compression: rows are hashes and varints, which shrink by a tenth and
 //     cost a quarter of the reads' time to unpack.
 //   - A WAL that is written and not synced: see the package's contract.
-func Open(dir string, o Options) (*Store, error) {
+func Open(dir string, o Options) (_ *Store, err error) {
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	g := newGuard(o.FS, dir, o.OnStall, o.Quit)
+	defer func() {
+		if err != nil {
+			g.sever()
+		}
+	}()
 	po := &pebble.Options{
-		FS:                          o.FS,
+		FS:                          g.fs(),
+		EventListener:               g.listener(),
 		Cache:                       o.Cache,
 		MemTableSize:                o.MemTable,
 		MemTableStopWritesThreshold: 4,
@@ -60,7 +76,7 @@ func Open(dir string, o Options) (*Store, error) {
 		LBaseMaxBytes:               64 << 20,
 		MaxOpenFiles:                512,
 		FormatMajorVersion:          pebble.FormatNewest,
-		Logger:                      o.Logger,
+		Logger:                      g,
 		DisableWAL:                  o.DisableWAL,
 		ReadOnly:                    o.ReadOnly,
 		WALBytesPerSync:             1 << 20,
@@ -68,12 +84,6 @@ func Open(dir string, o Options) (*Store, error) {
 	}
 	if po.MemTableSize == 0 {
 		po.MemTableSize = 16 << 20
-	}
-	if po.Logger == nil {
-		po.Logger = silent{}
-	}
-	if po.FS == nil {
-		po.FS = vfs.Default
 	}
 	if po.Cache == nil {
 		po.Cache = pebble.NewCache(64 << 20)
@@ -87,13 +97,13 @@ func Open(dir string, o Options) (*Store, error) {
 		l.FilterType = pebble.TableFilter
 		l.Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }
 	}
-	db, err := pebble.Open(dir, po)
+	db, err := g.open(po)
 	if err != nil {
-		return nil, fmt.Errorf("state: open %s: %w", dir, err)
+		return nil, err
 	}
-	s := &Store{db: db, noWA: o.DisableWAL, readOnly: o.ReadOnly}
+	s := &Store{db: db, g: g, noWA: o.DisableWAL, readOnly: o.ReadOnly}
 	if err := s.checkVersion(dir); err != nil {
-		db.Close()
+		s.Close()
 		return nil, err
 	}
 	return s, nil
@@ -108,7 +118,7 @@ func (s *Store) checkVersion(dir string) error {
 		return fmt.Errorf("%w: %s has none", ErrStoreVersion, dir)
 	}
 	if v == nil {
-		return s.db.Set(MetaKey(nil, "format"), []byte{StoreVersion}, pebble.NoSync)
+		return s.guarded(func() error { return s.db.Set(MetaKey(nil, "format"), []byte{StoreVersion}, pebble.NoSync) })
 	}
 	if len(v) != 1 || v[0] != StoreVersion {
 		return fmt.Errorf("%w: %s has %v, this engine writes %d; remove the folder to rebuild it from the journal", ErrStoreVersion, dir, v, StoreVersion)
@@ -116,17 +126,15 @@ func (s *Store) checkVersion(dir string) error {
 	return nil
 }
 
-// Close closes the store.
-func (s *Store) Close() error { return s.db.Close() }
-
 // Get returns a copy of the value under key, nil if there is none.
-func (s *Store) Get(key []byte) ([]byte, error) {
+func (s *Store) Get(key []byte) (_ []byte, err error) {
+	defer s.g.catch(&err)
 	v, closer, err := s.db.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("state: get: %w", err)
+		return nil, fmt.Errorf("state: get: %w", s.g.seen(err))
 	}
 	out := append(make([]byte, 0, len(v)), v...)
 	return out, closer.Close()
@@ -134,7 +142,8 @@ func (s *Store) Get(key []byte) ([]byte, error) {
 
 // Rows calls fn with the row of each customer of ids, in order; row is nil if
 // there is none and is valid during the call only. Sorted ids read faster.
-func (s *Store) Rows(ids []string, fn func(i int, row []byte) error) error {
+func (s *Store) Rows(ids []string, fn func(i int, row []byte) error) (err error) {
+	defer s.g.catch(&err)
 	var key []byte
 	for i, id := range ids {
 		key = CustomerKey(key[:0], id)
@@ -146,7 +155,7 @@ func (s *Store) Rows(ids []string, fn func(i int, row []byte) error) error {
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("state: row: %w", err)
+			return fmt.Errorf("state: row: %w", s.g.seen(err))
 		}
 		err = fn(i, v)
 		if cerr := closer.Close(); err == nil {
@@ -204,13 +213,14 @@ func (s *Store) EachKey(fn func(key, value []byte) error) error {
 }
 
 func (s *Store) scan(low, high []byte, n int, fn func(k, v []byte) error) (err error) {
+	defer s.g.catch(&err)
 	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: low, UpperBound: high})
 	if err != nil {
-		return fmt.Errorf("state: scan: %w", err)
+		return fmt.Errorf("state: scan: %w", s.g.seen(err))
 	}
 	defer func() {
 		if cerr := it.Close(); err == nil {
-			err = cerr
+			err = s.g.seen(cerr)
 		}
 	}()
 	for ok := it.First(); ok; ok = it.Next() {
@@ -221,7 +231,7 @@ func (s *Store) scan(low, high []byte, n int, fn func(k, v []byte) error) (err e
 			break
 		}
 	}
-	return it.Error()
+	return s.g.seen(it.Error())
 }
 
 // Position returns where the store stands; the zero Position if it is new.
@@ -236,7 +246,6 @@ func (s *Store) Position() (Position, error) {
 // Apply writes a batch and the position that it leads to, as one.
 func (s *Store) Apply(b *Batch, p *Position) error {
 	pb := s.db.NewBatchWithSize(1 << 16)
-	defer pb.Close()
 	for i := range b.Ops {
 		op := &b.Ops[i]
 		var err error
@@ -255,18 +264,20 @@ func (s *Store) Apply(b *Batch, p *Position) error {
 	if err := pb.Set(MetaKey(nil, "position"), AppendPosition(nil, p), nil); err != nil {
 		return fmt.Errorf("state: batch: %w", err)
 	}
-	if err := s.db.Apply(pb, pebble.NoSync); err != nil {
-		return fmt.Errorf("state: apply: %w", err)
+	if err := s.guarded(func() error { return s.db.Apply(pb, pebble.NoSync) }); err != nil {
+		return fmt.Errorf("state: apply: %w", err) // Pebble may still hold the batch
 	}
-	return nil
+	return pb.Close()
 }
 
 // Sync makes everything applied so far survive a loss of power.
 func (s *Store) Sync() error {
-	if s.noWA {
-		return s.db.Flush()
-	}
-	return s.db.LogData(nil, pebble.Sync)
+	return s.guarded(func() error {
+		if s.noWA {
+			return s.db.Flush()
+		}
+		return s.db.LogData(nil, pebble.Sync)
+	})
 }
 
 // Size is the store's bytes on disk.
@@ -274,12 +285,3 @@ func (s *Store) Size() uint64 { return s.db.Metrics().DiskSpaceUsage() }
 
 // Remove deletes the store in dir, which must be closed.
 func Remove(dir string) error { return os.RemoveAll(dir) }
-
-type silent struct{}
-
-func (silent) Infof(string, ...any)  {}
-func (silent) Errorf(string, ...any) {}
-func (silent) Fatalf(f string, a ...any) {
-	// Pebble calls Fatalf when it can't go on (a corrupt file, a failed write): the task can't either.
-	panic(fmt.Sprintf(f, a...))
-}
