@@ -3,6 +3,7 @@ package state
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -125,5 +126,78 @@ func TestOtherVersion(t *testing.T) {
 	}
 	if _, err := Open("store", Options{FS: fs}); !errors.Is(err, ErrStoreVersion) {
 		t.Errorf("opened: %v", err)
+	}
+}
+
+// Rows gives the same whatever way it reads: near and far, there and not, over
+// several levels, in order and not.
+func TestRowsReadsEveryWay(t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 7))
+	s, err := Open("task", Options{FS: vfs.NewMem(), MemTable: 64 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	id := func(i int) string { return fmt.Sprintf("customer-%06d", i) }
+	model := map[string]string{}
+	const n = 20_000
+	for round := range 12 {
+		var b Batch
+		for range 3000 {
+			// Dense in the first half, sparse in the second.
+			i := rng.IntN(n / 2)
+			if rng.IntN(8) == 0 {
+				i = n/2 + rng.IntN(n/2)
+			}
+			if rng.IntN(20) == 0 {
+				delete(model, id(i))
+				b.Delete(CustomerKey(nil, id(i)))
+				continue
+			}
+			row := fmt.Sprintf("%d of round %d", i, round)
+			model[id(i)] = row
+			b.Set(CustomerKey(nil, id(i)), []byte(row))
+		}
+		if err := s.Apply(&b, &Position{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, part := range []struct{ from, to, step int }{{0, n, 1}, {0, n, 3}, {0, n, 11}, {0, n, 37}, {0, n, 400}, {n - 1, n, 1}, {0, n / 2, 1}} {
+		var ids []string
+		for i := part.from; i < part.to; i += 1 + rng.IntN(part.step) {
+			ids = append(ids, id(i))
+		}
+		for _, order := range []string{"ascending", "any"} {
+			if order == "any" {
+				rng.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
+			}
+			calls := 0
+			err := s.Rows(ids, func(i int, row []byte) error {
+				if i != calls {
+					t.Fatalf("call %d is for %d", calls, i)
+				}
+				calls++
+				want, there := model[ids[i]]
+				if got := string(row); got != want || (row != nil) != there {
+					t.Fatalf("%v %s: row of %s is %q, want %q", part, order, ids[i], got, want)
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, want := calls, len(ids); got != want {
+				t.Fatalf("%d calls, want %d", got, want)
+			}
+		}
+	}
+	stop := errors.New("stop")
+	if got := s.Rows([]string{"a", "b", "c", "d", "e"}, func(i int, _ []byte) error {
+		if i == 2 {
+			return stop
+		}
+		return nil
+	}); got != stop {
+		t.Fatalf("the caller's error came back as %v", got)
 	}
 }

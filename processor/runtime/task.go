@@ -268,8 +268,9 @@ func (l *life) partitionOf(in schemas.Input) int32 {
 	return l.task
 }
 
-// takeAtOnce is how many records are handed to the core at a time.
-const takeAtOnce = 8192
+// takeAtOnce is how many records are handed to the core at a time. The rows of
+// their customers are read in one pass: the more, the less each costs.
+const takeAtOnce = 32768
 
 // work takes what is there, ticks, and commits what is due.
 func (l *life) work(ctx context.Context) error {
