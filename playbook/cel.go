@@ -27,6 +27,12 @@ type Names struct {
 	Tiers map[string][]string // tier program -> its levels
 	RFM   []string
 	Churn []string
+
+	Facts    map[string]bool     // declared facts; true: a text
+	Tracks   map[string][]string // lifecycle tracks and inflection maps -> their stages
+	Tags     []string
+	Families map[string][]string // exclusive families of tags -> their tags
+	Segments []string
 }
 
 // NewCondition compiles one CEL expression. The facts, all of one customer at
@@ -39,6 +45,10 @@ type Names struct {
 //	tier_level["program"]                   level number, 0 the lowest
 //	rfm["rule"]                             class key, "" before the first
 //	churn["rule"]                           level of the open warning, "" if there is none
+//	stage["track"]                          name of the stage
+//	tag["tag"], segment["segment"]          true or false
+//	tag_of["family"]                        name of the tag of an exclusive family, "" if there is none
+//	NAME                                    a declared fact
 //
 // Operators: && || ! ?: == != < <= > >= + - * / % in, and size, contains,
 // startsWith, endsWith, double. There are no macros, no conversions from text
@@ -64,14 +74,29 @@ type condition struct {
 	source      string
 	program     cel.Program
 	reads       []string
+	refs        []Ref
 	comparisons []comparison
+	texts       map[string]bool // declared facts; true: a text
+	expr        Expr            // with native
+	native      bool
+	also        *Expr // it holds too where this tree of declared facts does
+	only        *Expr // and else only where this one does
 }
 
 func (c *condition) Source() string  { return c.source }
 func (c *condition) Reads() []string { return append([]string(nil), c.reads...) }
 
 func (c *condition) Eval(f *Facts) (bool, error) {
-	v, _, err := c.program.Eval(activation{f})
+	if c.also != nil && c.also.holds(f) {
+		return true, nil
+	}
+	if c.only != nil && !c.only.holds(f) {
+		return false, nil
+	}
+	if c.program == nil {
+		return c.expr.holds(f), nil
+	}
+	v, _, err := c.program.Eval(activation{f, c.texts})
 	if err != nil {
 		return false, fmt.Errorf("playbook: condition %q: %w", shorten(c.source), err)
 	}
@@ -100,15 +125,67 @@ var tables = map[string]func(*Facts) table{
 	"tier_level": func(f *Facts) table { return table{numbers: f.TierLevels, isNumbers: true} },
 	"rfm":        func(f *Facts) table { return table{texts: f.Classes} },
 	"churn":      func(f *Facts) table { return table{texts: f.Churn} },
+	"stage":      func(f *Facts) table { return table{more: f.More, name: "stage"} },
+	"tag":        func(f *Facts) table { return table{more: f.More, name: "tag", isTruth: true} },
+	"tag_of":     func(f *Facts) table { return table{more: f.More, name: "tag_of"} },
+	"segment":    func(f *Facts) table { return table{more: f.More, name: "segment", isTruth: true} },
 }
 
-func factNames() []string {
-	var out []string
-	for n := range numbers {
-		out = append(out, n)
+// known says whether a table may be read at all under these names.
+func (n *Names) known(table string) bool {
+	switch table {
+	case "stage":
+		return len(n.Tracks) > 0
+	case "tag":
+		return len(n.Tags) > 0
+	case "tag_of":
+		return len(n.Families) > 0
+	case "segment":
+		return len(n.Segments) > 0
 	}
-	for n := range tables {
-		out = append(out, n)
+	return true
+}
+
+// rules names what may stand in the brackets of a table, and what it is called.
+func (n *Names) rules(table string) (known []string, what string) {
+	keys := func(m map[string][]string) []string {
+		var out []string
+		for k := range m {
+			out = append(out, k)
+		}
+		sort.Strings(out)
+		return out
+	}
+	switch table {
+	case "churn":
+		return n.Churn, "churn rule"
+	case "tier", "tier_level":
+		return keys(n.Tiers), "tier program"
+	case "stage":
+		return keys(n.Tracks), "lifecycle track"
+	case "tag":
+		return n.Tags, "tag"
+	case "tag_of":
+		return keys(n.Families), "exclusive family of tags"
+	case "segment":
+		return n.Segments, "segment"
+	}
+	return n.RFM, "rfm rule"
+}
+
+// factNames is all that a condition may read.
+func (n *Names) factNames() []string {
+	var out []string
+	for f := range numbers {
+		out = append(out, f)
+	}
+	for t := range tables {
+		if n.known(t) {
+			out = append(out, t)
+		}
+	}
+	for f := range n.Facts {
+		out = append(out, f)
 	}
 	sort.Strings(out)
 	return out
@@ -116,7 +193,10 @@ func factNames() []string {
 
 // activation resolves names straight from the facts: nothing is built for what
 // an expression does not read.
-type activation struct{ f *Facts }
+type activation struct {
+	f     *Facts
+	texts map[string]bool
+}
 
 func (a activation) ResolveName(name string) (any, bool) {
 	if read, ok := numbers[name]; ok {
@@ -125,7 +205,23 @@ func (a activation) ResolveName(name string) (any, bool) {
 	if read, ok := tables[name]; ok {
 		return read(a.f), true
 	}
-	return nil, false
+	text, ok := a.texts[name]
+	if !ok {
+		return nil, false
+	}
+	return a.f.declared(name, text), true
+}
+
+// declared is the value of a declared fact.
+func (f *Facts) declared(name string, text bool) ref.Val {
+	var v Value
+	if f.More != nil {
+		v = f.More(Ref{Key: name})
+	}
+	if text {
+		return types.String(v.Text)
+	}
+	return types.Int(v.Int)
 }
 
 func (activation) Parent() cel.Activation { return nil }
@@ -137,6 +233,9 @@ type table struct {
 	texts     map[string]string
 	numbers   map[string]int64
 	isNumbers bool
+	more      func(Ref) Value
+	name      string // with more
+	isTruth   bool
 }
 
 func (t table) Find(key ref.Val) (ref.Val, bool) {
@@ -146,6 +245,16 @@ func (t table) Find(key ref.Val) (ref.Val, bool) {
 	}
 	if t.isNumbers {
 		return types.Int(t.numbers[string(k)]), true
+	}
+	if t.name != "" {
+		var v Value
+		if t.more != nil {
+			v = t.more(Ref{t.name, string(k)})
+		}
+		if t.isTruth {
+			return types.Bool(v.Int != 0), true
+		}
+		return types.String(v.Text), true
 	}
 	return types.String(t.texts[string(k)]), true
 }
@@ -173,13 +282,19 @@ func newConditionEnv(names Names) *conditionEnv {
 		cel.StdLib(cel.StdLibSubset(subset)), cel.ClearMacros(), cel.CrossTypeNumericComparisons(true),
 		cel.ParserExpressionSizeLimit(conditionChars), cel.ParserRecursionLimit(conditionDepth),
 	}
-	for _, name := range factNames() {
+	for _, name := range names.factNames() {
 		t := cel.IntType
 		switch name {
-		case "tier", "rfm", "churn":
+		case "tag", "segment":
+			t = cel.MapType(cel.StringType, cel.BoolType)
+		case "tier", "rfm", "churn", "stage", "tag_of":
 			t = cel.MapType(cel.StringType, cel.StringType)
 		case "tier_level":
 			t = cel.MapType(cel.StringType, cel.IntType)
+		default:
+			if names.Facts[name] {
+				t = cel.StringType
+			}
 		}
 		options = append(options, cel.Variable(name, t))
 	}
@@ -203,7 +318,7 @@ func (e *conditionEnv) compile(source string) (*condition, []conditionProblem) {
 	}
 	checked, issues := e.env.Compile(source)
 	if issues != nil && issues.Err() != nil {
-		return nil, explain(source, issues)
+		return nil, explain(source, issues, e.names.factNames())
 	}
 	w := &walker{env: e, info: checked.NativeRep().SourceInfo(), source: source, reads: map[string]bool{}}
 	w.visit(checked.NativeRep().Expr())
@@ -217,7 +332,8 @@ func (e *conditionEnv) compile(source string) (*condition, []conditionProblem) {
 	if err != nil {
 		return nil, []conditionProblem{{line: 1, text: err.Error()}}
 	}
-	c := &condition{source: source, program: program, comparisons: w.comparisons}
+	c := &condition{source: source, program: program, comparisons: w.comparisons, refs: w.refs, texts: e.names.Facts}
+	c.expr, c.native = exprOf(checked.NativeRep().Expr(), w.operand)
 	for fact := range w.reads {
 		c.reads = append(c.reads, fact)
 	}
@@ -236,7 +352,7 @@ var (
 )
 
 // explain puts the messages of the CEL checker into plain words.
-func explain(source string, issues *cel.Issues) []conditionProblem {
+func explain(source string, issues *cel.Issues, words []string) []conditionProblem {
 	var out []conditionProblem
 	for _, i := range issues.Errors() {
 		p := conditionProblem{line: 1, text: i.Message}
@@ -256,8 +372,8 @@ func explain(source string, issues *cel.Issues) []conditionProblem {
 				p.text = fmt.Sprintf("there is no fact %q, did you mean %q?", m[1], m[1]+"_minor")
 				p.allowed = "money in minor units, such as spend_minor >= 5000 for 50.00"
 			default:
-				p.text = fmt.Sprintf("there is no fact or function %q%s", m[1], didYouMean(m[1], append(factNames(), "size", "contains", "startsWith", "endsWith", "double")))
-				p.allowed = strings.Join(factNames(), ", ")
+				p.text = fmt.Sprintf("there is no fact or function %q%s", m[1], didYouMean(m[1], append(append([]string(nil), words...), "size", "contains", "startsWith", "endsWith", "double")))
+				p.allowed = strings.Join(words, ", ")
 			}
 		} else if m := overload.FindStringSubmatch(i.Message); m != nil {
 			p.text = fmt.Sprintf("%s does not work on %s", strings.Trim(strings.ReplaceAll(m[1], "@", ""), "_"), plainTypes(m[2]))
@@ -336,6 +452,7 @@ type walker struct {
 	info        *ast.SourceInfo
 	source      string
 	reads       map[string]bool
+	refs        []Ref
 	problems    []conditionProblem
 	comparisons []comparison
 }
@@ -350,13 +467,15 @@ func (w *walker) problem(e ast.Expr, text, allowed string) {
 }
 
 func (w *walker) visit(e ast.Expr) {
-	if _, _, ok := w.lookup(e); ok {
+	if table, key, ok := w.lookup(e); ok {
+		w.refs = append(w.refs, Ref{table, key})
 		return
 	}
 	switch e.Kind() {
 	case ast.IdentKind:
 		name := e.AsIdent()
 		w.reads[name] = true
+		w.refs = append(w.refs, Ref{Key: name})
 		if _, ok := tables[name]; ok {
 			w.problem(e, fmt.Sprintf("%s stands without a rule", name), fmt.Sprintf(`%s["rule"]`, name))
 		}
@@ -414,17 +533,7 @@ func (w *walker) lookup(e ast.Expr) (name, key string, ok bool) {
 		return "", "", false
 	}
 	w.reads[name] = true
-	known, what := w.env.names.RFM, "rfm rule"
-	switch name {
-	case "churn":
-		known, what = w.env.names.Churn, "churn rule"
-	case "tier", "tier_level":
-		known, what = nil, "tier program"
-		for program := range w.env.names.Tiers {
-			known = append(known, program)
-		}
-		sort.Strings(known)
-	}
+	known, what := w.env.names.rules(name)
 	if !contains(known, key) {
 		allowed := strings.Join(known, ", ")
 		if allowed == "" {
@@ -433,6 +542,21 @@ func (w *walker) lookup(e ast.Expr) (name, key string, ok bool) {
 		w.problem(at, fmt.Sprintf("there is no %s %q%s", what, key, didYouMean(key, known)), allowed)
 	}
 	return name, key, true
+}
+
+// operand recognises what a comparison may read, for exprOf.
+func (w *walker) operand(e ast.Expr) (r Ref, text, truth, ok bool) {
+	if e.Kind() == ast.IdentKind {
+		name := e.AsIdent()
+		if _, ok := numbers[name]; ok {
+			return Ref{Key: name}, false, false, true
+		}
+		text, ok := w.env.names.Facts[name]
+		return Ref{Key: name}, text, false, ok
+	}
+	quiet := &walker{env: w.env, info: w.info, source: w.source, reads: map[string]bool{}}
+	table, key, ok := quiet.lookup(e)
+	return Ref{table, key}, table != "tier_level", table == "tag" || table == "segment", ok
 }
 
 func textLiteral(e ast.Expr) (string, bool) {

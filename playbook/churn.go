@@ -33,6 +33,7 @@ func (m ChurnModel) Probability() bool { return m == BGNBD || m == MBGNBD || m =
 // Churn (流失预警) warns when a silence has lasted too long.
 type Churn struct {
 	Common
+	Stream     int // index into Playbook.Streams: the core behavior that the silence is of
 	Model      ChurnModel
 	Levels     []ChurnLevel      // one at least, rising from early to lost
 	Bands      []ChurnBand       // Hiatus: by frequency, ascending; nil: Levels hold for everyone
@@ -102,7 +103,7 @@ func (p *builder) churn(n *node, path string) Churn {
 		b0.values[e.key.text] = e.value
 	}
 	model, _, _ := b0.scalar("model", "")
-	keys := []string{"name", "model", "level", "levels", "parameters", "value", "correct_within", "max_age"}
+	keys := []string{"name", "model", "level", "levels", "parameters", "value", "core_behavior", "correct_within", "max_age", "cool_down", "once"}
 	switch model {
 	case "hiatus":
 		keys = append(keys, "after", "bands")
@@ -114,7 +115,7 @@ func (p *builder) churn(n *node, path string) Churn {
 		keys = vocabulary["churn[]"]
 	}
 	b := p.c.open(n, path, "churn[]", fmt.Sprintf("with model: %s", model), keys...)
-	out := Churn{Common: p.common(b)}
+	out := Churn{Common: p.common(b), Stream: p.coreBehavior(b)}
 	b.need("model", strings.Join(churnModels, ", "))
 	b.choice("model", "", churnModels...)
 	if i := slices.Index(churnModels, model); i >= 0 {

@@ -10,6 +10,8 @@ import (
 	"time"
 	_ "time/tzdata" // a zone must not hang on what the host has installed
 
+	"cel.dev/cel-go/cel"
+
 	"tidemark/schemas"
 )
 
@@ -74,6 +76,9 @@ type builder struct {
 	growthNames []string          // "" where the name was refused: indices stay true
 	churnNames  []string
 	env         *conditionEnv
+	events      *cel.Env // of conditions over one event
+	known       Names    // of facts and rules of phases
+	written     []written
 
 	correctWithin, maxAge   schemas.EventTime // of defaults
 	longest, longestCorrect schemas.EventTime
@@ -171,6 +176,7 @@ func (p *builder) rules(b *block) {
 		out.Growth = append(out.Growth, p.growth(n, path))
 		p.growthNames = append(p.growthNames, out.Growth[len(out.Growth)-1].Name)
 	})
+	p.facts(b)
 	each("tiers", func(n *node, path string) { out.Tiers = append(out.Tiers, p.tier(n, path)) })
 	each("rfm", func(n *node, path string) { out.RFM = append(out.RFM, p.rfm(n, path)) })
 	each("churn", func(n *node, path string) {
@@ -178,6 +184,8 @@ func (p *builder) rules(b *block) {
 		p.churnNames = append(p.churnNames, out.Churn[len(out.Churn)-1].Name)
 		p.needs(year) // a warning tells the net spend of the 365 days before
 	})
+	p.foretell(b)
+	p.phases(b)
 	each("recall", func(n *node, path string) { out.Recall = append(out.Recall, p.recall(n, path)) })
 }
 
@@ -203,21 +211,28 @@ func (p *builder) horizon(b *block) {
 
 // ruleName reads the name of a rule and holds it against all others: a rule's
 // identity, and that of its triggers, is its name.
-func (p *builder) ruleName(b *block) string {
-	name := b.name("name")
+func (p *builder) ruleName(b *block) string { return p.ruleNamed(b, "name") }
+
+func (p *builder) ruleNamed(b *block, key string) string {
+	name := b.name(key)
 	if name == "" {
 		return ""
 	}
 	if first, taken := p.taken[name]; taken {
-		p.c.problem(b.get("name"), b.at("name"), fmt.Sprintf("the name %q is taken by %s", name, first), "a name of its own for every rule")
+		p.c.problem(b.get(key), b.at(key), fmt.Sprintf("the name %q is taken by %s", name, first), "a name of its own for every rule")
 		return name
 	}
 	p.taken[name] = b.path
 	return name
 }
 
-func (p *builder) common(b *block) Common {
-	c := Common{Name: p.ruleName(b), CorrectWithin: p.correctWithin, MaxAge: p.maxAge}
+func (p *builder) common(b *block) Common { return p.commonAs(b, "name") }
+
+// commonAs is common where the rule's name stands under another key.
+func (p *builder) commonAs(b *block, key string) Common {
+	c := Common{Name: p.ruleNamed(b, key), CorrectWithin: p.correctWithin, MaxAge: p.maxAge}
+	c.CoolDown = b.duration("cool_down", 0, schemas.Minute, 3650*schemas.Day)
+	c.Once = b.choice("once", "false", "true", "false") == "true"
 	if b.get("correct_within") != nil {
 		c.CorrectWithin = p.readCorrectWithin(b)
 	}
@@ -295,7 +310,8 @@ func (p *builder) condition(b *block, key string) Condition {
 }
 
 func (p *builder) names() Names {
-	n := Names{Churn: p.churnNames, Tiers: map[string][]string{}}
+	n := p.known
+	n.Churn, n.Tiers = p.churnNames, map[string][]string{}
 	for _, t := range p.out.Tiers {
 		for _, l := range t.Levels {
 			n.Tiers[t.Name] = append(n.Tiers[t.Name], l.Name)

@@ -17,6 +17,8 @@ type comparison struct {
 	fact     string // as the evidence names it: orders, tier["member"]
 	name     string // key into numbers or tables
 	key      string // of a table
+	declared bool   // name is a declared fact
+	text     bool   // with declared: a text
 	operator string
 	limits   []ref.Val
 }
@@ -51,6 +53,8 @@ func (q *comparison) append(out []schemas.Evidence, f *Facts) []schemas.Evidence
 	var value ref.Val
 	if read, ok := numbers[q.name]; ok {
 		value = types.Int(read(f))
+	} else if q.declared {
+		value = f.declared(q.name, q.text)
 	} else {
 		value = tables[q.name](f).Get(types.String(q.key))
 	}
@@ -107,6 +111,8 @@ func plainValue(v ref.Val) string {
 		return strconv.FormatFloat(float64(v), 'f', -1, 64)
 	case types.String:
 		return string(v)
+	case types.Bool:
+		return strconv.FormatBool(bool(v))
 	}
 	return fmt.Sprint(v.Value())
 }
@@ -127,6 +133,9 @@ func (w *walker) compare(e ast.Expr) {
 	q := comparison{operator: operator}
 	if fact.Kind() == ast.IdentKind && numbers[fact.AsIdent()] != nil {
 		q.name = fact.AsIdent()
+		q.fact = q.name
+	} else if text, ok := w.declared(fact); ok {
+		q.name, q.declared, q.text = fact.AsIdent(), true, text
 		q.fact = q.name
 	} else if name, key, ok := (&walker{env: w.env, info: w.info, source: w.source, reads: map[string]bool{}}).lookup(fact); ok {
 		q.name, q.key = name, key
@@ -151,6 +160,15 @@ func (w *walker) compare(e ast.Expr) {
 	w.comparisons = append(w.comparisons, q)
 }
 
+// declared says whether e is a declared fact, and whether that is a text.
+func (w *walker) declared(e ast.Expr) (text, ok bool) {
+	if e.Kind() != ast.IdentKind {
+		return false, false
+	}
+	text, ok = w.env.names.Facts[e.AsIdent()]
+	return text, ok
+}
+
 // possible refuses tier["x"] == "a level that x does not have", and the same
 // for the levels of a warning: such a comparison is a slip of the pen.
 func (w *walker) possible(q comparison, l ast.Expr) {
@@ -164,6 +182,10 @@ func (w *walker) possible(q comparison, l ast.Expr) {
 		known = w.env.names.Tiers[q.key]
 	case "churn":
 		known = []string{"early", "late", "lost"}
+	case "stage":
+		known = w.env.names.Tracks[q.key]
+	case "tag_of":
+		known = w.env.names.Families[q.key]
 	default:
 		return
 	}

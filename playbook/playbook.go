@@ -39,6 +39,10 @@ type Playbook struct {
 	PauseAfterDead int               // so many dead letters in a row pause the task, default 100
 	Salt           string            // of the keyed hashes of ids; default the playbook's name
 
+	Streams []Stream // that facts read; [0] is "purchase"
+	Facts   []Fact   // declared ones
+	Phases  []Phases // lifecycle, inflection, tags, segments; each after those that it reads
+
 	Growth []Growth
 	Tiers  []Tier
 	RFM    []RFM
@@ -51,6 +55,8 @@ type Common struct {
 	Name          string            // the rule's identity
 	CorrectWithin schemas.EventTime // default 30 d
 	MaxAge        schemas.EventTime // 0: no limit; older than this against the journaled wall time is suppressed as stale
+	CoolDown      schemas.EventTime // an episode that begins sooner after the last that was sent is suppressed; 0: none is
+	Once          bool              // only the first episode is sent
 }
 
 // Growth (成长值) turns net paid amounts into growth value.
@@ -91,6 +97,7 @@ const (
 // RFM scores a customer by recency, frequency and monetary value.
 type RFM struct {
 	Common
+	Stream  int               // index into Playbook.Streams: the core behavior that is scored
 	Window  schemas.EventTime // 0: lifetime
 	By      CutsBy
 	R, F, M []int64           // CutsFixed: days, orders, minor units, ascending
@@ -141,6 +148,9 @@ type Facts struct {
 	TierLevels     map[string]int64  // tier program -> level number
 	Classes        map[string]string // rfm rule -> class key, "" if none yet
 	Churn          map[string]string // churn rule -> level of the open warning, "" if none
+	// More gives what is not above: declared facts, and where lifecycle, tags and
+	// segments stand. Nil: 0, "" and false.
+	More func(Ref) Value
 }
 
 // Condition is a compiled CEL expression over Facts.

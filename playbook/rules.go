@@ -131,7 +131,7 @@ func (p *builder) tier(n *node, path string) Tier {
 
 func (p *builder) rfm(n *node, path string) RFM {
 	b := p.c.open(n, path, "rfm[]", "")
-	r := RFM{Common: p.common(b), Window: p.window(b, "rfm[].window")}
+	r := RFM{Common: p.common(b), Window: p.window(b, "rfm[].window"), Stream: p.coreBehavior(b)}
 	b.need("classes", "putler, eight")
 	r.Classes = b.choice("classes", "", "putler", "eight")
 	v := b.need("cuts", "{by: fixed, …}, {by: quantile, …}, {by: mean, …} or {by: median, …}")
@@ -313,4 +313,16 @@ func (p *builder) recall(n *node, path string) Recall {
 		r.Arms = append(r.Arms, arm)
 	}
 	return r
+}
+
+// coreBehavior reads which stream a rule is about; purchases by default.
+func (p *builder) coreBehavior(b *block) int {
+	if b.get("core_behavior") == nil {
+		return 0
+	}
+	i := p.streamOf(b, "core_behavior")
+	if s := &p.out.Streams[i]; s.Holds {
+		p.c.problem(b.get("core_behavior"), b.at("core_behavior"), fmt.Sprintf("%q is a gauge: it holds a value and is no behavior", s.Name), "the name of a stream")
+	}
+	return i
 }

@@ -3,6 +3,7 @@ package playbook
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"sort"
@@ -148,7 +149,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 	var walk func(n *node, path string)
 	walk = func(n *node, path string) {
 		for i, item := range n.items {
-			walk(item, path+"["+string(rune('0'+i))+"]")
+			walk(item, fmt.Sprintf("%s[%d]", path, i))
 		}
 		for i := range n.entries {
 			e := &n.entries[i]

@@ -18,6 +18,10 @@ type Customer struct {
 	Seen   []Seen            // by (Day, Hash); hashes of events that stand in no Order
 	Wait   []Waiting         // refunds and cancellations whose order has not come; by (At, Order, Event)
 	Rules  []Rule            // by ID
+	// Of the streams that facts of the playbook read.
+	Marks     []Mark     // by (At, Stream, Event)
+	MarkDays  []MarkDay  // by (Last, Stream); of a customer with very many
+	MarkBases []MarkBase // by Stream; marks older than the horizon
 	// Spilled says from which bucket on sub-keys may exist; 0: none.
 	Spilled int32
 }
@@ -117,6 +121,7 @@ type Rule struct {
 	Episode uint32 // episodes begun so far
 	Since   schemas.EventTime
 	Due     schemas.EventTime // when time alone may change it; 0: never
+	Sent    schemas.EventTime // effective_at of the latest episode that was sent; 0: none, or nothing asks for it
 	Armed   schemas.EventTime // when a playbook put it where it stands without telling; 0: never
 	Aux     int64             // the rule's own
 	Vals    [3]int64          // the rule's own: what it has put into histograms
@@ -156,6 +161,20 @@ func (c *Customer) EnsureRule(id uint32) *Rule {
 	copy(c.Rules[i+1:], c.Rules[i:])
 	c.Rules[i] = Rule{ID: id}
 	return &c.Rules[i]
+}
+
+// DropRule forgets a rule that stands where everybody begins and was never elsewhere.
+func (c *Customer) DropRule(id uint32) {
+	for i := range c.Rules {
+		r := &c.Rules[i]
+		if r.ID != id {
+			continue
+		}
+		if r.Phase == 0 && r.Episode == 0 && r.Since == 0 && r.Due == 0 && r.Sent == 0 && r.Armed == 0 && r.Aux == 0 && !r.Counted && len(r.Log) == 0 {
+			c.Rules = append(c.Rules[:i], c.Rules[i+1:]...)
+		}
+		return
+	}
 }
 
 // FindOrder returns the order with that id hash, or nil. Newest first: refunds
@@ -210,6 +229,11 @@ func (c *Customer) HasSeen(hash uint64, day int32) bool {
 	}
 	for i := len(c.Orders) - 1; i >= 0; i-- {
 		if c.Orders[i].Event == hash {
+			return true
+		}
+	}
+	for i := len(c.Marks) - 1; i >= 0; i-- {
+		if c.Marks[i].Event == hash {
 			return true
 		}
 	}

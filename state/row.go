@@ -23,6 +23,7 @@ const (
 	hasWait
 	hasRules
 	hasSpill
+	hasMarks
 	hasAll = 1<<iota - 1
 )
 
@@ -48,6 +49,7 @@ const (
 	ruleLog
 	ruleSince
 	ruleArmed
+	ruleSent
 	ruleAll = 1<<iota - 1
 )
 
@@ -76,6 +78,9 @@ func AppendRow(dst []byte, c *Customer) []byte {
 	}
 	if c.Spilled != 0 {
 		has |= hasSpill
+	}
+	if c.hasMarks() {
+		has |= hasMarks
 	}
 	dst = append(dst, has)
 	dst = binary.AppendVarint(dst, int64(c.Latest))
@@ -136,6 +141,9 @@ func AppendRow(dst []byte, c *Customer) []byte {
 	}
 	if has&hasSpill != 0 {
 		dst = binary.AppendVarint(dst, int64(c.Spilled))
+	}
+	if has&hasMarks != 0 {
+		dst = appendMarks(dst, c)
 	}
 	return dst
 }
@@ -210,6 +218,9 @@ func appendRule(dst []byte, r *Rule, latest schemas.EventTime) []byte {
 	if r.Armed != 0 {
 		f |= ruleArmed
 	}
+	if r.Sent != 0 {
+		f |= ruleSent
+	}
 	dst = append(dst, f)
 	dst = binary.AppendUvarint(dst, uint64(r.ID))
 	dst = binary.AppendVarint(dst, int64(r.Phase))
@@ -219,6 +230,9 @@ func appendRule(dst []byte, r *Rule, latest schemas.EventTime) []byte {
 	}
 	if f&ruleArmed != 0 {
 		dst = binary.AppendVarint(dst, int64(latest-r.Armed))
+	}
+	if f&ruleSent != 0 {
+		dst = binary.AppendVarint(dst, int64(latest-r.Sent))
 	}
 	if f&ruleDue != 0 {
 		dst = binary.AppendVarint(dst, int64(r.Due-latest))
@@ -339,6 +353,9 @@ func DecodeRow(c *Customer, b []byte) error {
 	if has&hasSpill != 0 {
 		c.Spilled = int32(d.varint())
 	}
+	if has&hasMarks != 0 {
+		d.marks(c)
+	}
 	return d.end()
 }
 
@@ -381,6 +398,9 @@ func (d *decoder) rule(r *Rule, latest schemas.EventTime) {
 	}
 	if f&ruleArmed != 0 {
 		r.Armed = latest - schemas.EventTime(d.varint())
+	}
+	if f&ruleSent != 0 {
+		r.Sent = latest - schemas.EventTime(d.varint())
 	}
 	if f&ruleDue != 0 {
 		r.Due = latest + schemas.EventTime(d.varint())

@@ -114,7 +114,7 @@ func anyCustomer(t *rapid.T) *Customer {
 	}
 	for range some(3) {
 		r := Rule{ID: rapid.Uint32().Draw(t, "rule"), Phase: rapid.Int32().Draw(t, "phase"), Episode: rapid.Uint32().Draw(t, "episode"), Aux: rapid.Int64().Draw(t, "aux")}
-		for _, f := range []*schemas.EventTime{&r.Since, &r.Due, &r.Armed} {
+		for _, f := range []*schemas.EventTime{&r.Since, &r.Due, &r.Armed, &r.Sent} {
 			if maybe() {
 				*f = anyTime(t)
 			}
@@ -133,6 +133,16 @@ func anyCustomer(t *rapid.T) *Customer {
 		c.Rules = append(c.Rules, r)
 	}
 	c.Spilled = rapid.Int32().Draw(t, "spilled")
+	text := func() string { return rapid.SampledFrom([]string{"", "app", "上海"}).Draw(t, "text") }
+	for range some(3) {
+		c.Marks = append(c.Marks, Mark{Stream: rapid.Uint32().Draw(t, "stream"), At: anyTime(t), Event: id(), Key: id() % 3, Value: rapid.Int64Range(-2, 2).Draw(t, "value"), Text: text()})
+	}
+	for range some(2) {
+		c.MarkDays = append(c.MarkDays, MarkDay{Stream: rapid.Uint32().Draw(t, "stream"), Last: anyTime(t), Count: anyAmount(t), Sum: -anyAmount(t), Value: anyAmount(t)})
+	}
+	for range some(2) {
+		c.MarkBases = append(c.MarkBases, MarkBase{Stream: rapid.Uint32().Draw(t, "stream"), Count: anyAmount(t), Sum: anyAmount(t), Days: anyAmount(t), First: anyTime(t), Last: anyTime(t), Value: anyAmount(t), FirstText: text(), Text: text()})
+	}
 	return c
 }
 
@@ -175,7 +185,7 @@ func FuzzRow(f *testing.F) {
 			}
 			return
 		}
-		if n := len(c.Days) + len(c.Orders) + len(c.Seen) + len(c.Wait) + len(c.Rules); n > len(b) {
+		if n := len(c.Days) + len(c.Orders) + len(c.Seen) + len(c.Wait) + len(c.Rules) + len(c.Marks) + len(c.MarkDays) + len(c.MarkBases); n > len(b) {
 			t.Fatalf("%d entries of %d bytes", n, len(b))
 		}
 		var again Customer

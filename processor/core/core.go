@@ -39,6 +39,8 @@ type Core struct {
 	rule    []rule // in the order in which they are evaluated
 	churn   []*churnRule
 	recalls []*recallRule
+	group   *group          // rules of phases; nil: none
+	streams streams         // what marks are kept of
 	omit    map[string]bool // item categories that earn no growth value
 	tsDirty bool
 	spilled map[string]spilledValue

@@ -30,19 +30,23 @@ type Out struct {
 
 // Reasons of suppressed triggers, stable codes.
 const (
-	SuppressedHistory = "history"
-	SuppressedStale   = "stale"
-	SuppressedHoldout = "holdout"
+	SuppressedHistory  = "history"
+	SuppressedStale    = "stale"
+	SuppressedHoldout  = "holdout"
+	SuppressedCoolDown = "cool_down"
+	SuppressedOnce     = "once"
 )
 
 // withheld numbers the reasons for rows; the numbers never change. 0: it was sent.
-var withheld = [...]string{"", SuppressedHistory, SuppressedStale, SuppressedHoldout}
+var withheld = [...]string{"", SuppressedHistory, SuppressedStale, SuppressedHoldout, SuppressedCoolDown, SuppressedOnce}
 
 const (
 	sent uint8 = iota
 	withheldHistory
 	withheldStale
 	withheldHoldout
+	withheldCoolDown
+	withheldOnce
 )
 
 // TriggerID is the first 16 bytes, in hex, of the SHA-256 over app, customer,
@@ -63,7 +67,7 @@ func TriggerID(app, customer, rule string, episode, revision uint32) string {
 func (c *Core) publish(e *entry, name string, f *state.Firing, status, cause string, maxAge schemas.EventTime, t schemas.Trigger) uint8 {
 	c.head(e, name, f, status, cause, t)
 	why := f.Withheld
-	if status == schemas.Fired {
+	if status == schemas.Fired && why == sent {
 		why = c.withhold(f.At, maxAge, t)
 	}
 	if why == sent {

@@ -102,7 +102,11 @@ func (c *Core) event(r *Record, ev *schemas.Event) error {
 		if err := c.order(r, e, ev, hash, day, &ch); err != nil {
 			return err
 		}
-	} else {
+		ch.orders = ch.tc >= 0
+		if len(c.streams.byOrder[ev.Order]) > 0 {
+			c.marks(e, ev, hash, &ch)
+		}
+	} else if !c.streams.any || !c.marks(e, ev, hash, &ch) {
 		e.AddSeen(hash, day)
 	}
 	e.Latest = max(e.Latest, ev.OccurredAt)
@@ -120,6 +124,8 @@ type change struct {
 	cause     string            // event_id; "" when time alone caused it
 	fresh     bool              // an order came at tc and nothing else changed
 	unmatched bool              // by a refund that met no order
+	orders    bool              // orders changed
+	marks     bool              // marks changed
 }
 
 func (c *Core) order(r *Record, e *entry, ev *schemas.Event, hash uint64, day int32, ch *change) error {
@@ -244,7 +250,7 @@ func (c *Core) claimWaiting(e *entry, o *state.Order) {
 
 // expire gives up waiting for the orders of refunds whose time is over.
 func (c *Core) expire(e *entry, at schemas.EventTime) {
-	ch := change{tc: -1, at: at, prior: e.Latest, unmatched: true}
+	ch := change{tc: -1, at: at, prior: e.Latest, unmatched: true, orders: true}
 	kept := e.Wait[:0]
 	for i := range e.Wait {
 		w := e.Wait[i]

@@ -23,6 +23,9 @@ func (c *Core) fold(e *entry) error {
 	if edge > 0 {
 		c.foldBase(e, edge)
 	}
+	if len(e.Marks) > 0 || len(e.MarkDays) > 0 {
+		c.foldMarks(e, edge)
+	}
 	for len(e.Orders) > rowOrders {
 		c.spillOrder(e)
 	}
@@ -156,6 +159,12 @@ func folded(e *entry) schemas.EventTime {
 	}
 	if e.Base.Count > 0 {
 		t = max(t, e.Base.Last+1)
+	}
+	if k := len(e.MarkDays) - 1; k >= 0 {
+		t = max(t, e.MarkDays[k].Last+1)
+	}
+	for i := range e.MarkBases {
+		t = max(t, e.MarkBases[i].Last+1)
 	}
 	return t
 }

@@ -257,7 +257,7 @@ func TestShuffled(t *testing.T) {
 		}
 		for i := range 3 {
 			id := fmt.Sprintf("c%d", i)
-			if got, want := facts(rt, late, id), facts(rt, sorted, id); got != want {
+			if got, want := known(rt, late, id), known(rt, sorted, id); got != want {
 				rt.Fatalf("%s, late:\n%s\nin order:\n%s", id, got, want)
 			}
 		}
@@ -290,8 +290,8 @@ func lateness(t *rapid.T, w *world, events []*schemas.Event, by schemas.EventTim
 	}
 }
 
-// facts is what must not hang on the order of arrival: orders, and where each rule stands.
-func facts(t *rapid.T, w *world, id string) string {
+// known is what must not hang on the order of arrival: orders, and where each rule stands.
+func known(t *rapid.T, w *world, id string) string {
 	e, err := w.core.customer(id)
 	if err != nil {
 		t.Fatal(err)
@@ -349,7 +349,7 @@ func TestRewound(t *testing.T) {
 			}
 			sound(rt, w)
 		}
-		if got, want := facts(rt, late, "c0"), facts(rt, sorted, "c0"); got != want {
+		if got, want := known(rt, late, "c0"), known(rt, sorted, "c0"); got != want {
 			rt.Fatalf("late:\n%s\nin order:\n%s", got, want)
 		}
 		if got, want := standingNow(late), standingNow(sorted); got != want {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
+	"tidemark/playbook"
 	"tidemark/processor/history"
 	"tidemark/schemas"
 	"tidemark/state"
@@ -38,6 +39,7 @@ func (c *Core) rewind(e *entry, v history.View, r rule, ch *change, now schemas.
 	fired := max(c.pos.Fired, e.Latest-1)
 	var found []move
 	for at := start; ; {
+		s.since = since
 		n := r.eval(v, at, s)
 		if n.end {
 			if k := len(found) - 1; k >= 0 {
@@ -61,7 +63,7 @@ func (c *Core) rewind(e *entry, v history.View, r rule, ch *change, now schemas.
 			n.due = at + 1
 		}
 		s = n
-		next := c.nextInstant(e, r, at)
+		next := c.nextInstant(e, v, r, at)
 		if s.due != 0 && s.due <= fired && (next == 0 || s.due < next) {
 			next = s.due
 		}
@@ -135,9 +137,26 @@ func (c *Core) before(v history.View, r rule, st *state.Rule, first int, start s
 	return s, st.Armed, -1
 }
 
-// nextInstant is the first instant after at at which the history has an order.
-func (c *Core) nextInstant(e *entry, r rule, at schemas.EventTime) schemas.EventTime {
+// nextInstant is the first instant after at at which the history has something
+// that the rule reads.
+func (c *Core) nextInstant(e *entry, v history.View, r rule, at schemas.EventTime) schemas.EventTime {
 	var best schemas.EventTime
+	switch r := r.(type) {
+	case *phaseRule:
+		return r.g.nextInstant(at)
+	case *churnRule:
+		if r.on.ID != 0 {
+			return v.NextOf(r.on, at)
+		}
+	case *rfmRule:
+		if r.on.ID != 0 {
+			best = v.NextOf(r.on, at)
+			if t := c.cutsAfter(r, at); t != 0 && (best == 0 || t < best) {
+				best = t
+			}
+			return best
+		}
+	}
 	for i := range e.Orders {
 		if t := e.Orders[i].At; t > at {
 			best = t
@@ -222,9 +241,26 @@ func (c *Core) fire(e *entry, v history.View, r rule, st *state.Rule, m *move, c
 		h := t.TriggerHead()
 		h.Evidence = append(h.Evidence, schemas.Evidence{Fact: "refund", Value: "unmatched", Comparison: "==", Limit: "unmatched"})
 	}
+	f.Withheld = tooOften(r.common(), st, f.At)
 	f.Withheld = c.publish(e, r.common().Name, &f, schemas.Fired, m.cause, r.common().MaxAge, t)
+	if f.Withheld == sent && (r.common().Once || r.common().CoolDown > 0) {
+		st.Sent = max(st.Sent, f.At)
+	}
 	st.Log = append(st.Log, f)
 	c.followFired(e, v, r, &f, m)
+}
+
+// tooOften says why an episode is not sent though it begins: once was enough, or
+// the last that was sent is too near.
+func tooOften(k *playbook.Common, st *state.Rule, at schemas.EventTime) uint8 {
+	switch {
+	case st.Sent == 0:
+	case k.Once:
+		return withheldOnce
+	case k.CoolDown > 0 && at < st.Sent+k.CoolDown:
+		return withheldCoolDown
+	}
+	return sent
 }
 
 // raise publishes a graver level of the open episode, as its next revision.
@@ -276,6 +312,14 @@ func (c *Core) restate(e *entry, v history.View, r rule, st *state.Rule, k int, 
 // retract publishes that an episode never was.
 func (c *Core) retract(e *entry, v history.View, r rule, st *state.Rule, f *state.Firing, ch *change) {
 	f.Revision++
+	if st.Sent != 0 && f.At == st.Sent { // it was never sent, so the next may be
+		st.Sent = 0
+		for i := range st.Log {
+			if o := &st.Log[i]; o.Withheld == sent && o.Episode != f.Episode {
+				st.Sent = max(st.Sent, o.At)
+			}
+		}
+	}
 	t := r.trigger(v, &move{at: f.At, facts: f.At, from: f.From, to: f.To, aux: r.resume(v, f.At), cause: ch.cause})
 	c.publish(e, r.common().Name, f, schemas.Retracted, ch.cause, 0, t)
 	c.followRetracted(e, v, r, *f, ch.cause)

@@ -21,6 +21,8 @@ type churnRule struct {
 	params   churn.Params
 	cycle    churn.Cycle
 	curves   []curveDues
+	on       history.Stream // the core behavior
+	stream   string
 }
 
 const (
@@ -49,8 +51,8 @@ type curveDues struct {
 func newChurn(pb *playbook.Playbook, i int, id uint32) *churnRule {
 	k := &pb.Churn[i]
 	r := &churnRule{pb: k, rid: id, index: i, currency: pb.Currency,
-		params: churn.Params{R: k.R, Alpha: k.Alpha, A: k.A, B: k.B, Unit: k.Unit, Modified: k.Model == playbook.MBGNBD},
-		cycle:  churn.Cycle{Gap: k.Gap, Weight: k.Weight}}
+		stream: "orders", params: churn.Params{R: k.R, Alpha: k.Alpha, A: k.A, B: k.B, Unit: k.Unit, Modified: k.Model == playbook.MBGNBD},
+		cycle: churn.Cycle{Gap: k.Gap, Weight: k.Weight}}
 	for _, b := range k.Curve {
 		d := curveDues{orders: b.Orders}
 		for j := range b.Days {
@@ -85,11 +87,13 @@ func (r *churnRule) of(phase int32) *playbook.ChurnLevel {
 func (r *churnRule) level(phase int32) string { return r.of(phase).Name }
 
 func (r *churnRule) resume(v history.View, at schemas.EventTime) int64 {
+	v.On = r.on
 	last, _ := v.Last(at)
 	return int64(last)
 }
 
 func (r *churnRule) eval(v history.View, at schemas.EventTime, before standing) standing {
+	v.On = r.on
 	last, ok := v.Last(at)
 	if before.phase != churnQuiet {
 		switch {
@@ -144,6 +148,7 @@ func (d *dues) next(n int, phase int32, at schemas.EventTime) schemas.EventTime 
 
 // standing is the level at an instant, and since when, by the history alone.
 func (r *churnRule) standing(v history.View, at schemas.EventTime) (int32, schemas.EventTime) {
+	v.On = r.on
 	last, ok := v.Last(at)
 	if !ok {
 		return churnQuiet, 0
@@ -234,11 +239,12 @@ func (r *churnRule) mean(v history.View, at schemas.EventTime) schemas.EventTime
 }
 
 func (r *churnRule) trigger(v history.View, m *move) schemas.Trigger {
+	v.On = r.on
 	all := v.Window(0, m.facts)
 	k := min(max(int(m.to)-1, 0), len(r.pb.Levels)-1)
 	level := &r.pb.Levels[k]
 	t := &schemas.ChurnWarning{
-		Kind: "warning", Level: level.Name, Model: r.pb.Model.String(), Stream: "orders", LastCoreAt: m.at,
+		Kind: "warning", Level: level.Name, Model: r.pb.Model.String(), Stream: r.stream, LastCoreAt: m.at,
 		Orders: all.Orders, ValueAtStake: r.stake(v, m.facts, all), Currency: r.currency,
 		ExpectedPrecision: level.Precision, BaseRate: r.pb.BaseRate,
 	}

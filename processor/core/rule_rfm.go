@@ -20,10 +20,11 @@ type rfmRule struct {
 	currency string
 	cuts     *cutsState // nil: fixed
 	fixed    cutsVersion
+	on       history.Stream // the core behavior
 }
 
 func (c *Core) newRFM(pb *playbook.RFM) *rfmRule {
-	r := &rfmRule{pb: pb, rid: c.name(pb.Name), currency: c.pb.Currency}
+	r := &rfmRule{pb: pb, rid: c.name(pb.Name), currency: c.pb.Currency, on: c.streams.ids[pb.Stream]}
 	r.classes, _ = rfm.MapNamed(pb.Classes)
 	r.tabulate()
 	if pb.By == playbook.CutsFixed {
@@ -65,6 +66,7 @@ type values struct {
 }
 
 func (r *rfmRule) values(v history.View, at schemas.EventTime) (values, bool) {
+	v.On = r.on
 	s := v.Window(r.pb.Window, at)
 	if s.Orders == 0 {
 		return values{}, false
@@ -74,6 +76,7 @@ func (r *rfmRule) values(v history.View, at schemas.EventTime) (values, bool) {
 }
 
 func (r *rfmRule) eval(v history.View, at schemas.EventTime, before standing) standing {
+	v.On = r.on
 	var s standing
 	cuts := r.in(at)
 	x, ok := r.values(v, at)

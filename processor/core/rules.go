@@ -34,9 +34,13 @@ type standing struct {
 	end  bool // it ends the open episode
 	by   string
 	from schemas.EventTime // it has been so since this instant, if that is later than the one asked about
+	// since is when the phase before began, as known to the caller.
+	since schemas.EventTime
 }
 
-func standingOf(r *state.Rule) standing { return standing{phase: r.Phase, due: r.Due, aux: r.Aux} }
+func standingOf(r *state.Rule) standing {
+	return standing{phase: r.Phase, due: r.Due, aux: r.Aux, since: r.Since}
+}
 
 // move is one step between phases, as published or as it should be.
 type move struct {
@@ -56,10 +60,29 @@ func (c *Core) settle(e *entry, ch *change) {
 	v := history.View{C: &e.Customer, Zone: c.zone}
 	c.ensure(e)
 	for _, r := range c.rule {
+		if !ch.reaches(r) {
+			continue
+		}
 		c.settleRule(e, v, r, ch, now)
 		c.count(e, v, r, now)
 	}
+	if c.group != nil {
+		c.group.serial++
+		c.settlePhases(e, v, ch, now)
+	}
 	c.arm(e)
+}
+
+// reaches says whether a rule reads what changed.
+func (ch *change) reaches(r rule) bool {
+	marks := false
+	switch r := r.(type) {
+	case *churnRule:
+		marks = r.on.ID != 0
+	case *rfmRule:
+		marks = r.on.ID != 0
+	}
+	return ch.orders || marks
 }
 
 func (c *Core) settleRule(e *entry, v history.View, r rule, ch *change, now schemas.EventTime) {
@@ -151,18 +174,23 @@ func (c *Core) wake(e *entry, at schemas.EventTime) error {
 	e.Wake = 0
 	c.expire(e, at)
 	v := history.View{C: &e.Customer, Zone: c.zone}
+	moved := false
 	for _, r := range c.rule {
 		st := e.Rule(r.id())
 		if st == nil || st.Due == 0 || st.Due > at {
 			continue
 		}
-		due := st.Due
+		due, was := st.Due, st.Phase
 		c.step(e, v, r, due, due, "", nil)
 		if st = e.Rule(r.id()); st.Due != 0 && st.Due <= due {
 			// A rule that asks for its own instant again would spin for ever.
 			st.Due = due + 1
 		}
 		c.count(e, v, r, due)
+		moved = moved || st.Phase != was
+	}
+	if c.group != nil {
+		c.wakePhases(e, v, at, moved)
 	}
 	c.wakeRecall(e, v, at)
 	if err := c.fold(e); err != nil {
@@ -229,7 +257,7 @@ func (c *Core) inForce(id uint32) bool {
 			return true
 		}
 	}
-	return false
+	return c.group != nil && (id == c.group.id || c.group.byID[id] != nil)
 }
 
 // compared is a line of evidence that is true: where the comparison does not

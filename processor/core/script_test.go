@@ -41,7 +41,9 @@ import (
 //	crash [unsynced=PERCENT]     kill -9; with less than 100 percent, power loss
 //	restore                      from the store, then the journal's tail
 //	standby                      a second task that follows the journal, compared with this one
-//	state C, timers, journal, position, facts C [T]
+//	state C, timers, journal, position, facts C [T], values C T
+//
+// A behavior takes attributes as NAME=VALUE.
 func TestScripts(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
 		if !strings.HasSuffix(path, ".txt") {
@@ -342,6 +344,18 @@ func (s *script) look(cmd, id, at string) (string, error) {
 		p := c.Position()
 		return fmt.Sprintf("journal %d, orders %d, behaviors %d, control %d, transfers %d, clock %s, fired %s", p.Sequence,
 			p.Inputs[0], p.Inputs[1], p.Inputs[2], p.Inputs[3], instant(p.Clock), instant(p.Fired)), nil
+	case "values":
+		e, err := c.customer(id)
+		if err != nil {
+			return "", err
+		}
+		c.group.serial++
+		vals := c.group.values(history.View{C: &e.Customer, Zone: c.zone}, s.parse(at))
+		var b strings.Builder
+		for i, v := range vals[:c.group.external] {
+			fmt.Fprintf(&b, "%s = %s\n", c.group.table.Ref(i), strings.Trim(fmt.Sprintf("%d %s", v.Int, v.Text), " "))
+		}
+		return b.String(), nil
 	case "facts":
 		e, err := c.customer(id)
 		if err != nil {
@@ -401,7 +415,13 @@ func (s *script) addEvents(lines string) error {
 					cat, a, _ := strings.Cut(it, ":")
 					e.Items = append(e.Items, schemas.Item{Category: cat, AmountMinor: minor(a)})
 				}
+			case "channel":
+				e.Channel = v
 			default:
+				if e.Kind == schemas.Behavior {
+					e.Attributes = append(e.Attributes, schemas.Attribute{Key: k, Value: v})
+					break
+				}
 				return fmt.Errorf("unknown option %s", o)
 			}
 		}

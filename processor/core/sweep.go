@@ -141,6 +141,10 @@ func (c *Core) sweepOne(e *entry, s *sweepState) {
 		c.touch(e)
 		c.settleRule(e, v, r, &change{tc: s.From, at: s.From, prior: e.Latest, fresh: true}, now)
 		c.count(e, v, r, now)
+		if c.group != nil {
+			c.group.serial++
+			c.settlePhases(e, v, &change{tc: s.From, at: s.From, prior: e.Latest, fresh: true}, now)
+		}
 	case sweepPlaybook:
 		c.ensure(e)
 		c.touch(e)
@@ -159,6 +163,9 @@ func (c *Core) sweepOne(e *entry, s *sweepState) {
 			c.step(e, v, r, at, at, "", nil)
 			c.quiet = false
 			c.count(e, v, r, at)
+		}
+		if c.group != nil {
+			c.armPhases(e, v, s.Rules, max(now, s.From), s.From)
 		}
 	}
 	c.arm(e)
@@ -217,6 +224,19 @@ func changed(was, now *playbook.Playbook) (names []string) {
 			}
 		}
 		note(k.Name, kept)
+	}
+	for i := range now.Phases {
+		r, kept := &now.Phases[i], false
+		for k := range was.Phases {
+			o := &was.Phases[k]
+			kept = kept || !all && o.Name == r.Name && o.Meaning == r.Meaning
+		}
+		for _, cond := range r.Conditions() {
+			for _, ref := range playbook.References(cond) {
+				kept = kept && (ref.Table == "" || !slices.Contains(names, ref.Key))
+			}
+		}
+		note(r.Name, kept)
 	}
 	return names
 }

@@ -153,6 +153,7 @@ func (c *Core) adopt(pb *playbook.Playbook) {
 		}
 	}
 	c.rule, c.recalls, c.churn = nil, nil, nil
+	c.bindStreams()
 	for i := range pb.Tiers {
 		t := &pb.Tiers[i]
 		c.rule = append(c.rule, &tierRule{pb: t, growth: &pb.Growth[t.Growth], rid: c.name(t.Name)})
@@ -162,12 +163,16 @@ func (c *Core) adopt(pb *playbook.Playbook) {
 	}
 	for i := range pb.Churn {
 		k := newChurn(pb, i, c.name(pb.Churn[i].Name))
+		if s := pb.Churn[i].Stream; s != 0 {
+			k.on, k.stream = c.streams.ids[s], pb.Streams[s].Name
+		}
 		c.rule = append(c.rule, k)
 		c.churn = append(c.churn, k)
 	}
 	for i := range pb.Recall {
 		c.recalls = append(c.recalls, &recallRule{pb: &pb.Recall[i], rd: c.name(pb.Recall[i].Name)})
 	}
+	c.group = c.newGroup()
 }
 
 // name is the id of a rule in the task's dictionary.

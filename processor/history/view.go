@@ -11,6 +11,9 @@ import (
 type View struct {
 	C    *state.Customer
 	Zone Zone
+	// On is what Window, Last, First, Repeat, NextLeave and Leaves are about: the
+	// orders, or the marks of a stream that stand in for them.
+	On Stream
 }
 
 // Sums is what counts in a window.
@@ -23,6 +26,10 @@ type Sums struct {
 
 // Window sums the orders in (at-window, at]; window 0: all up to at.
 func (v View) Window(window, at schemas.EventTime) Sums {
+	if v.On.ID != 0 {
+		t := v.Tally(v.On, at-window, at, window == 0)
+		return Sums{Orders: t.Count, Net: t.Sum, Growing: t.Sum}
+	}
 	var s Sums
 	from := at - window
 	if window == 0 {
@@ -83,6 +90,9 @@ func Growing(o *state.Order) int64 {
 
 // Last is the occurred_at of the last order up to at that still counts.
 func (v View) Last(at schemas.EventTime) (schemas.EventTime, bool) {
+	if v.On.ID != 0 {
+		return v.LastOf(v.On, at)
+	}
 	for i := len(v.C.Orders) - 1; i >= 0; i-- {
 		if o := &v.C.Orders[i]; o.At <= at && o.Counts() {
 			return o.At, true
@@ -101,6 +111,9 @@ func (v View) Last(at schemas.EventTime) (schemas.EventTime, bool) {
 
 // First is the occurred_at of the first order that still counts, if it is not after at.
 func (v View) First(at schemas.EventTime) (schemas.EventTime, bool) {
+	if v.On.ID != 0 {
+		return v.FirstOf(v.On, at)
+	}
 	if v.C.Base.Count > 0 {
 		return v.C.Base.First, true
 	}
@@ -131,6 +144,9 @@ type Repeat struct {
 
 // Repeat summarises all orders up to at.
 func (v View) Repeat(at schemas.EventTime) Repeat {
+	if v.On.ID != 0 {
+		return v.RepeatOf(v.On, at)
+	}
 	var r Repeat
 	add := func(t schemas.EventTime) {
 		d := v.Zone.Day(t)
@@ -161,6 +177,9 @@ func (v View) Repeat(at schemas.EventTime) Repeat {
 
 // NextLeave is the first instant after at when an order leaves the window.
 func (v View) NextLeave(window, at schemas.EventTime) (schemas.EventTime, bool) {
+	if v.On.ID != 0 {
+		return v.NextLeaveOf(v.On, window, at)
+	}
 	if window == 0 {
 		return 0, false
 	}
@@ -186,6 +205,9 @@ func (v View) NextLeave(window, at schemas.EventTime) (schemas.EventTime, bool) 
 // false. It says false itself, and calls nothing, where refunds without an order
 // are in the window: what is left then depends on where the sum is cut at 0.
 func (v View) Leaves(window, at schemas.EventTime, s Sums, fn func(left schemas.EventTime, s Sums) bool) bool {
+	if v.On.ID != 0 {
+		return false
+	}
 	from := at - window
 	for i := range v.C.Orders {
 		if o := &v.C.Orders[i]; o.StandIn() && o.At > from && o.At <= at {

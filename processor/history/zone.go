@@ -74,3 +74,26 @@ func (z Zone) Cycle(name string, t schemas.EventTime) (schemas.EventTime, bool) 
 	_ = d
 	return z.Midnight(next.Unix() / 86400), true
 }
+
+// CycleStart is the first instant of the cycle (see Cycle) that holds t; false
+// for an unknown name.
+func (z Zone) CycleStart(name string, t schemas.EventTime) (schemas.EventTime, bool) {
+	day := z.Day(t)
+	y, m, _ := time.Unix(day*86400, 0).UTC().Date()
+	var first time.Time
+	switch name {
+	case "day":
+		return z.Midnight(day), true
+	case "week":
+		return z.Midnight(day - (day%7+7+3)%7), true
+	case "month":
+		first = time.Date(y, m, 1, 0, 0, 0, 0, time.UTC)
+	case "quarter":
+		first = time.Date(y, (m-1)/3*3+1, 1, 0, 0, 0, 0, time.UTC)
+	case "year":
+		first = time.Date(y, 1, 1, 0, 0, 0, 0, time.UTC)
+	default:
+		return 0, false
+	}
+	return z.Midnight(first.Unix() / 86400), true
+}
