@@ -29,6 +29,7 @@ var rooms = map[string][]string{
 	"examples":          {},
 	"telemetry":         {"schemas"},
 	"sinks":             {"schemas"},
+	"fit":               {"playbook", "processor/churn", "schemas"},
 	"processor/numeric": {},
 	"processor/rfm":     {},
 	"processor/churn":   {"processor/numeric", "schemas"},
