@@ -318,25 +318,11 @@ func (s *Store) Position() (Position, error) {
 	return DecodePosition(v)
 }
 
-// Apply writes a batch and the position that it leads to, as one.
+// Apply writes a batch and the position that it leads to, as one. The batch
+// must not be changed any more, by success or failure.
 func (s *Store) Apply(b *Batch, p *Position) error {
-	pb := s.db.NewBatchWithSize(1 << 16)
-	for i := range b.Ops {
-		op := &b.Ops[i]
-		var err error
-		switch op.Kind {
-		case Set:
-			err = pb.Set(op.Key, op.Value, nil)
-		case Delete:
-			err = pb.Delete(op.Key, nil)
-		case DeleteRange:
-			err = pb.DeleteRange(op.Key, op.Value, nil)
-		}
-		if err != nil {
-			return fmt.Errorf("state: batch: %w", err)
-		}
-	}
-	if err := pb.Set(MetaKey(nil, "position"), AppendPosition(nil, p), nil); err != nil {
+	pb := s.db.NewBatchWithSize(0)
+	if err := pb.SetRepr(b.with(MetaKey(nil, "position"), AppendPosition(nil, p))); err != nil {
 		return fmt.Errorf("state: batch: %w", err)
 	}
 	if err := s.guarded(func() error { return s.db.Apply(pb, pebble.NoSync) }); err != nil {

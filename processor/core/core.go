@@ -89,6 +89,8 @@ type scratch struct {
 	here     *entry   // that of the record at hand; nil: not known
 	sorter   sorter
 	warmth   uint64
+	timers   state.Batch // the timers of the Ready that is made
+	batch    int         // bytes of the last Ready's rows and timers
 }
 
 // Stats counts what one Ready did, for metrics.

@@ -97,6 +97,11 @@ func (c *Core) batch() *state.Batch {
 	}
 	c.work.sorter.entries(c.dirty)
 	key, row := c.work.key, c.work.row
+	// Rows first, in their order, then timers: the nearer to sorted, the less the
+	// store has to do.
+	timers := &c.work.timers
+	timers.Reset()
+	b.Grow(c.work.batch + c.work.batch/8)
 	for i, e := range c.dirty {
 		if i%warmed == 0 {
 			c.work.warmth += warm(c.dirty[i:min(i+warmed, len(c.dirty))])
@@ -107,11 +112,11 @@ func (c *Core) batch() *state.Batch {
 		if e.storedWake != int64(e.Wake) {
 			if e.storedWake != 0 {
 				key = state.TimerKey(key[:0], schemas.EventTime(e.storedWake), e.ID)
-				b.Delete(key)
+				timers.Delete(key)
 			}
 			if e.Wake != 0 {
 				key = state.TimerKey(key[:0], e.Wake, e.ID)
-				b.Set(key, nil)
+				timers.Set(key, nil)
 			}
 			e.storedWake = int64(e.Wake)
 		}
@@ -119,7 +124,9 @@ func (c *Core) batch() *state.Batch {
 	}
 	c.work.key, c.work.row = key, row
 	c.dirty = c.dirty[:0]
-	b.Ops = append(b.Ops, c.ops...)
+	b.Join(timers)
+	b.Add(c.ops...)
+	c.work.batch = b.Bytes()
 	c.ops = nil
 	for k, v := range c.spilled {
 		if v.seq == 0 {

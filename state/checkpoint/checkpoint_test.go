@@ -292,7 +292,7 @@ func TestRestoreGoesOn(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	n := 0
 	cutting := &cutter{faulty: w.bucket, before: func() {
-		if n++; n == 3 {
+		if n++; n == 2 {
 			cancel()
 		}
 	}}
