@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -126,6 +127,7 @@ func Start(o Options) (*Broker, error) {
 		return nil, fmt.Errorf("broker: start on %s: %w", o.Addr, err)
 	}
 	b.cluster.ControlKey(int16(kmsg.CreateTopics), b.screenCreateTopics)
+	b.cluster.ControlKey(int16(kmsg.ListGroups), lowerGroupTypes)
 	b.addr = b.cluster.ListenAddrs()[0]
 	if b.retention, err = newRetention(b); err != nil {
 		return nil, errors.Join(fmt.Errorf("broker: start: %w", err), b.Close())
@@ -204,6 +206,19 @@ func apiVersions() *kversion.Versions {
 		v.SetMaxKeyVersion(key, -1)
 	}
 	return v
+}
+
+// lowerGroupTypes writes the types that a ListGroups request asks for as kfake
+// writes them. Kafka takes "Classic" for "classic", kfake does not, and
+// kafka-consumer-groups --list would find nothing. It may change the request:
+// kfake decodes one for each that comes.
+func lowerGroupTypes(kreq kmsg.Request) (kmsg.Response, error, bool) {
+	if req, ok := kreq.(*kmsg.ListGroupsRequest); ok {
+		for i, t := range req.TypesFilter {
+			req.TypesFilter[i] = strings.ToLower(t)
+		}
+	}
+	return nil, nil, false
 }
 
 func lockDir(dir string) (interface{ Close() error }, error) {

@@ -381,3 +381,28 @@ func TestControlKey(t *testing.T) {
 	}
 	same(t, committed(t, b, "orders", 1), []string{"v"})
 }
+
+// kafka-consumer-groups asks for groups of the types "Classic" and "Consumer",
+// and Kafka does not mind the capitals.
+func TestGroupsAreListedByTypeAsJavaWritesIt(t *testing.T) {
+	b := start(t, Options{})
+	create(t, b, "orders", nil)
+	if err := client(t, b).ProduceSync(deadline(t), &kgo.Record{Topic: "orders", Value: []byte("v")}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	c := client(t, b, kgo.ConsumerGroup("readers"), kgo.ConsumeTopics("orders"))
+	if err := c.PollFetches(deadline(t)).Err(); err != nil {
+		t.Fatal(err)
+	}
+	for _, again := range []string{"first", "again"} {
+		req := kmsg.NewPtrListGroupsRequest()
+		req.TypesFilter = []string{"Classic", "Consumer"}
+		res, err := req.RequestWith(deadline(t), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(res.Groups) != 1 || res.Groups[0].Group != "readers" {
+			t.Errorf("%s: %+v", again, res.Groups)
+		}
+	}
+}
