@@ -47,4 +47,5 @@ clean:
 
 include deploy/kafka/kafka.mk
 include deploy/python/python.mk
+include e2e/clients/clients.mk
 include bench/bench.mk

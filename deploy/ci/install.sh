@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs with apt-get what the tests need beside Go and is not there yet: Java 17 or
-# later and Maven for a real Kafka, venv for the Python programs. It does nothing, and
-# needs no rights, where all of it is there.
+# Installs with apt-get what the tests need beside Go and is not there yet: a JDK of 17 or
+# later and Maven for a real Kafka and a Java client, venv for the Python programs, Node and
+# npm for the Node ones. It does nothing, and needs no rights, where all of it is there.
 set -eu
 
 # The broker of Kafka 4 needs Java 17. "17.0.15" and "21" give 17 and 21, "1.8.0" gives 1.
@@ -10,9 +10,11 @@ java_major() {
 }
 
 missing=
-if ! command -v java >/dev/null 2>&1 || [ "$(java_major || true)" -lt 17 ] 2>/dev/null; then
-	missing="$missing openjdk-17-jre-headless"
+if ! command -v java >/dev/null 2>&1 || ! command -v javac >/dev/null 2>&1 || [ "$(java_major || true)" -lt 17 ] 2>/dev/null; then
+	missing="$missing openjdk-17-jdk-headless"
 fi
+command -v node >/dev/null 2>&1 || missing="$missing nodejs"
+command -v npm >/dev/null 2>&1 || missing="$missing npm"
 command -v mvn >/dev/null 2>&1 || missing="$missing maven"
 # On Debian venv itself is there without the package, but not what it needs to put pip in.
 python3 -c 'import venv, ensurepip' >/dev/null 2>&1 || missing="$missing python3-venv"
@@ -29,8 +31,8 @@ $sudo apt-get update -qq
 # Newer Debian releases have left 17 behind for their own default, which is later.
 case "$missing" in
 *openjdk-17*)
-	apt-cache show openjdk-17-jre-headless >/dev/null 2>&1 ||
-		missing=$(echo "$missing" | sed 's/openjdk-17-jre-headless/default-jre-headless/')
+	apt-cache show openjdk-17-jdk-headless >/dev/null 2>&1 ||
+		missing=$(echo "$missing" | sed 's/openjdk-17-jdk-headless/default-jdk-headless/')
 	;;
 esac
 # shellcheck disable=SC2086 # a list of packages, meant to be split
