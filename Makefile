@@ -20,10 +20,11 @@ test:
 	$(GO) test -race $(RACE)
 	$(GO) test -race -short ./e2e
 
-# 200 kill -9s of running processes and 50 of members of a group; bench/crash.md
-# has the figures of such a run.
+# 200 kill -9s of running processes, 50 of members of a group and 50 of a demo
+# that publishes; bench/crash.md has the figures of such a run.
 crash:
-	TIDEMARK_TEST_CRASHES=$${TIDEMARK_TEST_CRASHES:-200} $(GO) test -count=1 -timeout 30m -v -run TestKilled ./e2e
+	TIDEMARK_TEST_CRASHES=$${TIDEMARK_TEST_CRASHES:-200} TIDEMARK_TEST_DEMO_KILLS=$${TIDEMARK_TEST_DEMO_KILLS:-50} \
+		$(GO) test -count=1 -timeout 40m -v -run TestKilled ./e2e
 
 # The tests of the whole against a real Apache Kafka 4.1 of their own, with a
 # Python client as upstream and downstream.

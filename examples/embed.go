@@ -15,6 +15,8 @@ var Data embed.FS
 const (
 	CDNOW               = "data/cdnow/CDNOW_master.txt.gz"
 	CDNOWMapping        = "data/cdnow/cdnow.mapping.yaml"
+	CDNOWSample         = "data/cdnow/CDNOW_sample.txt.gz"
+	CDNOWSampleMapping  = "data/cdnow/cdnow-sample.mapping.yaml"
 	OnlineRetail        = "data/onlineretail/online_retail.csv.gz"
 	OnlineRetailMapping = "data/onlineretail/online-retail.mapping.yaml"
 )

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"sort"
@@ -24,7 +23,8 @@ import (
 )
 
 type demoCmd struct {
-	Source     string `help:"Which real data: cdnow or online-retail." enum:"cdnow,online-retail" default:"cdnow"`
+	Source     string `help:"Which real data: cdnow, cdnow-sample (a tenth of its customers) or online-retail." enum:"cdnow,cdnow-sample,online-retail" default:"cdnow"`
+	Rate       int    `help:"Publish at most so many events a second; 0: no limit." default:"0"`
 	Exit       bool   `help:"End after the summary instead of staying up."`
 	Format     string `help:"Of the summary: text or json (one object on stdout)." enum:"text,json" default:"text"`
 	Dir        string `help:"Folder to keep broker and state in; default: a temporary one that is removed at the end."`
@@ -39,6 +39,7 @@ type demoSource struct{ data, mapping, playbook, currency string }
 
 var demoSources = map[string]demoSource{
 	"cdnow":         {examples.CDNOW, examples.CDNOWMapping, "playbooks/cdnow.yaml", "USD"},
+	"cdnow-sample":  {examples.CDNOWSample, examples.CDNOWSampleMapping, "playbooks/cdnow.yaml", "USD"},
 	"online-retail": {examples.OnlineRetail, examples.OnlineRetailMapping, "playbooks/online-retail.yaml", "GBP"},
 }
 
@@ -124,33 +125,25 @@ func (d *demoCmd) publish(ctx context.Context, cl *cluster, src demoSource, pb *
 	for _, s := range rep.Skipped {
 		fmt.Fprintf(os.Stderr, "left out: %d lines, %s\n", s.Lines, s.Reason)
 	}
-	pub, err := publish.New(ctx, publish.Config{Brokers: []string{cl.broker.Addr()}, Orders: cl.topics.Orders, Behaviors: cl.topics.Behaviors, Partitions: d.Partitions, Registry: cl.client})
+	// After a kill the next start on the folder goes on where brokers had acknowledged.
+	how := publishCmd{Rate: d.Rate, Resume: filepath.Join(cl.dir, "publishing-"+d.Source+".json")}
+	state, err := publish.ReadState(how.Resume)
 	if err != nil {
 		return 0, 0, err
 	}
-	bar := progress(rep.Events, "publishing")
-	for n := int64(1); ; n++ {
-		e, err := events.Next()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return 0, 0, err
-		}
-		if err := pub.Event(ctx, e); err != nil {
-			return 0, 0, err
-		}
-		if n%1000 == 0 {
-			_ = bar.Set64(n)
-		}
-	}
-	if err := pub.Flush(ctx); err != nil {
+	pub, err := publish.New(ctx, publish.Config{Brokers: []string{cl.broker.Addr()}, Orders: cl.topics.Orders, Behaviors: cl.topics.Behaviors, Partitions: d.Partitions,
+		Registry: cl.client, Resume: state})
+	if err != nil {
 		return 0, 0, err
 	}
-	_ = bar.Finish()
-	fmt.Fprintln(os.Stderr)
+	if err := how.send(ctx, pub, events, clusterID); err != nil {
+		return 0, 0, err
+	}
 	return rep.Events, rep.Last, os.WriteFile(marker, fmt.Appendf(nil, "%d %d\n", rep.Events, rep.Last), 0o600)
 }
+
+// clusterID is the embedded broker's, as its own default says.
+const clusterID = "tidemark-embedded"
 
 func progress(n int64, what string) *progressbar.ProgressBar {
 	return progressbar.NewOptions64(n, progressbar.OptionSetWriter(os.Stderr), progressbar.OptionSetDescription(fmt.Sprintf("%-11s", what)),

@@ -26,6 +26,9 @@ type publishCmd struct {
 	Files    []string `arg:"" help:"Files of events; - is standard input."`
 }
 
+// saveEvery is how often the state file is written.
+const saveEvery = 200 * time.Millisecond
+
 // shown is how many events a dry run prints.
 const shown = 10
 
@@ -181,7 +184,7 @@ func (p *publishCmd) send(ctx context.Context, pub *publish.Publisher, events *i
 			continue
 		}
 		_ = bar.Set64(pub.Acked() + pub.Passed())
-		if p.Resume != "" && time.Since(saved) > time.Second {
+		if p.Resume != "" && time.Since(saved) > saveEvery {
 			if err := pub.State(cluster).Write(p.Resume); err != nil {
 				return err
 			}
