@@ -96,7 +96,7 @@ type ChurnWarning struct {
 	Risk              *float64   `json:"risk"`            // P(no return within the horizon), 6 decimals; null if the model gives none
 	HorizonMS         *int64     `json:"horizon_ms"`
 	Orders            int64      `json:"orders"`
-	ValueAtStake      int64      `json:"value_at_stake_minor"` // net spend in the 365 days before, minor units
+	ValueAtStake      int64      `json:"value_at_stake_minor"` // minor units; by the rule, net spend in the 365 days before if it says nothing else
 	Currency          string     `json:"currency"`
 	ExpectedPrecision *float64   `json:"expected_precision"`
 	BaseRate          *float64   `json:"base_rate"`
