@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"tidemark/blobs"
 )
 
 const topicPattern = "^[A-Za-z0-9._-]{1,249}$"
@@ -145,4 +147,19 @@ func isLoopback(address string) bool {
 	}
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// isBucket wants what package blobs opens; nothing is reached.
+func isBucket(s string) (string, string) {
+	if s == "off" {
+		return "", ""
+	}
+	if _, err := blobs.Parse(s); err != nil || strings.HasPrefix(s, "mem:") {
+		if err == nil {
+			return "keeps nothing", ""
+		}
+		problem, _ := strings.CutPrefix(err.Error(), blobs.ErrURL.Error()+": ")
+		return problem, ""
+	}
+	return "", ""
 }

@@ -24,6 +24,8 @@ type Config struct {
 	Kafka          Kafka
 	SchemaRegistry SchemaRegistry
 	Store          Store
+	Checkpoint     Checkpoint
+	Standby        Standby
 	Commit         Commit
 	HTTP           HTTP
 	Log            Log
@@ -148,6 +150,25 @@ type Store struct {
 	CustomerCache int64
 }
 
+// Checkpoint says where copies of the stores go, and how fast.
+type Checkpoint struct {
+	// URL of the folder or bucket, see package blobs; "off": none; "": a folder
+	// named checkpoints in DataDir. Production: a bucket that all processes share.
+	URL string
+	// Interval between two checkpoints of a task.
+	Interval time.Duration
+	// Rate in bytes a second that all tasks of the process upload together.
+	Rate int64
+	// Keep is how many positions of a task are never collected.
+	Keep int
+}
+
+// Standby says how many processes beside the owner follow each task.
+type Standby struct {
+	// Copies of each task; 0: none. Production: 1. The same in all processes.
+	Copies int
+}
+
 // Commit says when a task ends a transaction: at whichever limit comes first.
 type Commit struct {
 	// MaxDelay is how long triggers may wait for company; 1 ms: not at all. While a
@@ -251,6 +272,7 @@ func Default() *Config {
 		},
 		SchemaRegistry: SchemaRegistry{AutoRegister: true},
 		Store:          Store{Cache: 64 << 20, Memtable: 16 << 20, CustomerCache: 64 << 20},
+		Checkpoint:     Checkpoint{Interval: 10 * time.Minute, Rate: 32 << 20, Keep: 3},
 		Commit: Commit{MaxDelay: time.Millisecond, IdleDelay: time.Second,
 			MaxEvents: 50_000, MaxTriggers: 20_000, MaxBytes: 8 << 20},
 		HTTP:    HTTP{Listen: "127.0.0.1:9464"},

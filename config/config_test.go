@@ -275,6 +275,8 @@ func other(f *field) string {
 		return "https://a:8081,https://b"
 	case "http.listen":
 		return "[::1]:1234"
+	case "checkpoint.url":
+		return "s3://bucket?region=eu-central-1"
 	case "kafka.heartbeat_interval":
 		return "2s"
 	case "kafka.session_timeout":
@@ -287,7 +289,7 @@ func other(f *field) string {
 		return "murmur2"
 	case "kafka.sasl.mechanism":
 		return SASLScramSHA512
-	case "kafka.replication_factor", "kafka.min_insync_replicas":
+	case "kafka.replication_factor", "kafka.min_insync_replicas", "standby.copies":
 		return "2"
 	}
 	switch f.kind {

@@ -86,6 +86,8 @@ type Metrics struct {
 	publishedBy, suppressedBy, deadBy *family
 	phases                            [4][]metric.RecordOption
 
+	stores storeMetrics
+
 	// tasks is copied on write, so that the hot path takes no lock.
 	mu    sync.Mutex
 	tasks atomic.Pointer[map[int32]*taskSeries]
@@ -151,8 +153,8 @@ func newMetrics(mp metric.MeterProvider, tasks *Tasks, now func() time.Time) (*M
 	clockLag, err := b.meter.Float64ObservableGauge("tidemark.clock.lag", metric.WithUnit("s"),
 		metric.WithDescription("Wall time less the task's clock."))
 	b.keep(err)
-	if b.err != nil {
-		return nil, fmt.Errorf("telemetry: instruments: %w", b.err)
+	if err := m.registerStores(&b); err != nil {
+		return nil, err
 	}
 
 	_, err = b.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
@@ -304,6 +306,9 @@ func (m *Metrics) forget(task int32) {
 	tasks := maps.Clone(*m.tasks.Load())
 	delete(tasks, task)
 	m.tasks.Store(&tasks)
+	m.stores.mu.Lock()
+	delete(m.stores.tasks, task)
+	m.stores.mu.Unlock()
 }
 
 // family gives the attribute set of one or two values that come from outside,

@@ -115,6 +115,7 @@ func TestMetricsSay(t *testing.T) {
 		"tidemark.task.state{state=restoring,task=3}":                      "1",
 		"tidemark.task.state{state=running,task=3}":                        "0",
 		"tidemark.task.state{state=waiting,task=3}":                        "0",
+		"tidemark.task.state{state=standby,task=3}":                        "0",
 		"tidemark.task.state{state=paused,task=3}":                         "0",
 	}
 	got := collect(t, reader)

@@ -16,10 +16,11 @@ const (
 	Restoring State = "restoring" // a checkpoint is fetched, or the journal's tail replayed
 	Running   State = "running"
 	Waiting   State = "waiting" // for something outside: the registry, a broker, another owner
+	Standby   State = "standby" // follows the journal of another process's task; ready
 	Paused    State = "paused"  // someone has to act: a wrong clock, a wrong partitioner, a pause by hand
 )
 
-var states = [...]State{Restoring, Running, Waiting, Paused}
+var states = [...]State{Restoring, Running, Waiting, Standby, Paused}
 
 // TaskStatus is one task's answer in /readyz. Detail is a sentence for people,
 // what the task waits for; it holds no customer's id.
@@ -98,7 +99,7 @@ func (t *Tasks) Readiness() Readiness {
 	r := Readiness{Ready: t.process == "", Process: t.process, Tasks: make([]TaskReadiness, 0, len(t.tasks))}
 	now := t.now()
 	for task, s := range t.tasks {
-		if s.State != Running {
+		if s.State != Running && s.State != Standby {
 			r.Ready = false
 		}
 		r.Tasks = append(r.Tasks, TaskReadiness{

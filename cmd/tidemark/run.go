@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
 	kafka "github.com/segmentio/kafka-go"
 
+	"tidemark/blobs"
 	"tidemark/config"
 	"tidemark/config/kafkaconn"
 	"tidemark/playbook"
@@ -100,6 +103,16 @@ func (r *runCmd) Run(ctx context.Context) (err error) {
 	if !c.History.Until.IsZero() {
 		rc.Until = schemas.EventTime(c.History.Until.UnixMilli())
 	}
+	rc.CheckpointEvery, rc.CheckpointRate, rc.CheckpointKeep = c.Checkpoint.Interval, c.Checkpoint.Rate, c.Checkpoint.Keep
+	bucket, err := openCheckpoints(ctx, c)
+	if err != nil {
+		return err
+	}
+	if bucket != nil {
+		defer bucket.Close()
+		rc.Checkpoints = bucket
+		log.Info("checkpoints", "at", bucket.String(), "every", c.Checkpoint.Interval)
+	}
 	po := runtime.PrepareOptions{Create: c.Kafka.CreateTopics, Partitions: r.Partitions, ReplicationFactor: c.Kafka.ReplicationFactor,
 		MinInsync: c.Kafka.MinInsyncReplicas, Playbook: pb, By: c.Instance, FireFrom: fireFrom(c, pb)}
 	prep, err := patiently(ctx, log, func() (*runtime.Prepared, error) { return runtime.Prepare(ctx, rc, po) })
@@ -145,15 +158,45 @@ func (r *runCmd) Run(ctx context.Context) (err error) {
 	}
 	tel.Tasks.Process("the consumer group's first assignment")
 	access, names := rc.Rights()
-	return group.Run(ctx, group.Config{
+	// A calm end is in order: every task commits what it has decided, then this
+	// process leaves the group, and only then does another begin with what it left.
+	member, leave := context.WithCancel(context.WithoutCancel(ctx))
+	defer leave()
+	go func() {
+		<-ctx.Done()
+		m.Wait()
+		leave()
+	}()
+	host, _ := os.Hostname() // "" if there is none: standbys are then placed by process alone
+	return group.Run(member, group.Config{
 		Brokers: c.Kafka.Brokers, Group: c.Kafka.Group, Topics: []string{topics.Orders, topics.Behaviors}, Dialer: dialer,
 		Session: c.Kafka.SessionTimeout, Heartbeat: c.Kafka.HeartbeatInterval, Rebalance: c.Kafka.RebalanceTimeout, JoinBackoff: time.Second,
-		Owned:   m.Owned,
+		Owned: m.Owned, Warm: m.Warm, Host: host, Journal: topics.Journal, Standbys: c.Standby.Copies,
 		OnError: func(err error) { log.Warn("group", "err", access.Explain(ctx, err, rights.Run(names))) },
 	}, func(a group.Assignment) {
 		m.Assign(work, a)
 		tel.Tasks.Process("")
 	})
+}
+
+// openCheckpoints opens the place of checkpoints; nil: there is none.
+func openCheckpoints(ctx context.Context, c *config.Config) (*blobs.Bucket, error) {
+	address := c.Checkpoint.URL
+	switch address {
+	case "off":
+		return nil, nil
+	case "":
+		dir, err := filepath.Abs(filepath.Join(c.DataDir, "checkpoints"))
+		if err != nil {
+			return nil, err
+		}
+		address = (&url.URL{Scheme: "file", Path: dir}).String()
+	}
+	b, err := blobs.Open(ctx, address)
+	if err != nil {
+		return nil, fmt.Errorf("checkpoint.url: %w", err)
+	}
+	return b, nil
 }
 
 // endpoint is what the configuration says of http.

@@ -16,8 +16,12 @@ type Config struct {
 	Topics                                     []string // whose partition numbers are the tasks
 	Dialer                                     *kafka.Dialer
 	Session, Heartbeat, Rebalance, JoinBackoff time.Duration
-	Owned                                      func() []int32 // what this process runs now; told to the others so that it keeps it
-	OnError                                    func(error)    // told of what is tried again; may be nil
+	Owned                                      func() []int32         // what this process runs now; told to the others so that it keeps it
+	Warm                                       func() map[int32]int64 // copies of tasks on this disk and where they stand; may be nil
+	Host                                       string                 // this machine; standbys are placed on another if there is one
+	Journal                                    string                 // the journal's topic, by whose partitions standbys are assigned; "": none are
+	Standbys                                   int                    // copies of each task that follow it elsewhere
+	OnError                                    func(error)            // told of what is tried again; may be nil
 }
 
 // Assignment is what this process should own until the next one.
@@ -25,6 +29,7 @@ type Assignment struct {
 	Generation int32
 	Member     string
 	Tasks      []int32
+	Standbys   []int32 // tasks of others whose journal this process should follow
 	// Commit stores offsets in the group, for tools that show lag; nothing reads them here.
 	Commit func(offsets map[string]map[int]int64) error
 	// Done is closed when the group no longer vouches for it: it talks anew, or the
@@ -40,7 +45,7 @@ func Run(ctx context.Context, cfg Config, on func(Assignment)) error {
 	for ctx.Err() == nil {
 		g, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
 			ID: cfg.Group, Brokers: cfg.Brokers, Dialer: cfg.Dialer, Topics: cfg.Topics,
-			GroupBalancers:    []kafka.GroupBalancer{&sticky{owned: cfg.Owned}},
+			GroupBalancers:    []kafka.GroupBalancer{&sticky{owned: cfg.Owned, warm: cfg.Warm, host: cfg.Host, journal: cfg.Journal, copies: cfg.Standbys}},
 			HeartbeatInterval: cfg.Heartbeat, SessionTimeout: cfg.Session, RebalanceTimeout: cfg.Rebalance,
 			JoinGroupBackoff: cfg.JoinBackoff, StartOffset: kafka.FirstOffset, Logger: quiet, ErrorLogger: quiet,
 		})
@@ -91,6 +96,11 @@ func follow(ctx context.Context, g *kafka.ConsumerGroup, cfg Config, on func(Ass
 					seen[t] = true
 					a.Tasks = append(a.Tasks, t)
 				}
+			}
+		}
+		for _, p := range gen.Assignments[cfg.Journal] {
+			if t := int32(p.ID); cfg.Journal != "" && !seen[t] {
+				a.Standbys = append(a.Standbys, t)
 			}
 		}
 		on(a)

@@ -6,10 +6,12 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 	kafka "github.com/segmentio/kafka-go"
 
 	"tidemark/processor/rights"
 	"tidemark/schemas"
+	"tidemark/state/checkpoint"
 	"tidemark/telemetry"
 )
 
@@ -65,6 +67,7 @@ type Config struct {
 	App      string
 	Instance string // names this process in journals and logs
 	DataDir  string
+	FS       vfs.FS // where DataDir lies; nil: the disk
 	Brokers  []string
 	// Transport is shared by all clients; it carries TLS and SASL.
 	Transport *kafka.Transport
@@ -76,21 +79,27 @@ type Config struct {
 	Telemetry *telemetry.Telemetry
 	Log       *slog.Logger
 
-	TransactionTimeout     time.Duration // default 10 s
-	FetchMaxWait           time.Duration // default 250 ms
-	PartitionMaxBytes      int32         // default 4 MiB
-	QueueRecords           int           // decoded records that may wait per input; default 20,000
-	MaxDelay               time.Duration // triggers wait so long for company; up to 1 ms, the default: not at all
-	QueueBytes             int           // and their bytes; default 32 MiB
-	IdleDelay              time.Duration // commit at least so often while records are taken; default 1 s
-	BeatDelay              time.Duration // and so often when only the clock moves; default 10 s
-	ProbeEvery             time.Duration // how often the ends of the inputs are asked for; default 100 ms
-	MaxEvents              int           // records of one commit; default 50,000
-	MaxTriggers            int           // records published in one commit; default 20,000
-	MaxBytes               int           // bytes published in one commit; default 8 MiB
-	CacheBytes             int64         // decoded customers, per task; default 64 MiB / tasks owned is the caller's
-	BlockCache             *pebble.Cache // shared; nil: each store its own
-	MemTable               uint64
+	TransactionTimeout time.Duration // default 10 s
+	FetchMaxWait       time.Duration // default 250 ms
+	PartitionMaxBytes  int32         // default 4 MiB
+	QueueRecords       int           // decoded records that may wait per input; default 20,000
+	MaxDelay           time.Duration // triggers wait so long for company; up to 1 ms, the default: not at all
+	QueueBytes         int           // and their bytes; default 32 MiB
+	IdleDelay          time.Duration // commit at least so often while records are taken; default 1 s
+	BeatDelay          time.Duration // and so often when only the clock moves; default 10 s
+	ProbeEvery         time.Duration // how often the ends of the inputs are asked for; default 100 ms
+	MaxEvents          int           // records of one commit; default 50,000
+	MaxTriggers        int           // records published in one commit; default 20,000
+	MaxBytes           int           // bytes published in one commit; default 8 MiB
+	CacheBytes         int64         // decoded customers, per task; default 64 MiB / tasks owned is the caller's
+	BlockCache         *pebble.Cache // shared; nil: each store its own
+	MemTable           uint64
+	// Checkpoints is where copies of the stores go and come from; nil: nowhere.
+	Checkpoints            checkpoint.Bucket
+	CheckpointEvery        time.Duration // default 10 min
+	CheckpointRate         int64         // bytes a second that all tasks upload together; 0: no limit
+	CheckpointKeep         int           // positions that are never collected; default 3
+	CollectEvery           time.Duration // default 1 h
 	BackoffMin, BackoffMax time.Duration // between two lives of a task; default 100 ms and 10 s
 	// Until is where the closing tick of a history goes (clock: input); 0: each task's last event.
 	Until schemas.EventTime
@@ -176,6 +185,12 @@ func (c *Config) defaults() {
 	if c.CacheBytes == 0 {
 		c.CacheBytes = 64 << 20
 	}
+	if c.FS == nil {
+		c.FS = vfs.Default
+	}
+	def(&c.CheckpointEvery, 10*time.Minute)
+	def(&c.CollectEvery, time.Hour)
+	num(&c.CheckpointKeep, 3)
 	if c.Now == nil {
 		c.Now = time.Now
 	}

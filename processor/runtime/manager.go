@@ -4,18 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
 	kafka "github.com/segmentio/kafka-go"
+	"golang.org/x/time/rate"
 
 	"tidemark/processor/core"
 	"tidemark/processor/group"
-	"tidemark/processor/rights"
 	"tidemark/schemas"
-	"tidemark/sinks"
 	"tidemark/state"
+	"tidemark/state/checkpoint"
 	"tidemark/telemetry"
 )
 
@@ -27,7 +28,10 @@ type Manager struct {
 
 	mu      sync.Mutex
 	tasks   map[int32]*runner
-	stores  map[int32]*state.Store
+	shelves map[int32]*shelf
+	saving  chan struct{}
+	uploads *rate.Limiter
+	warm    map[int32]int64 // positions of the stores on this disk; nil: not looked yet
 	assign  group.Assignment
 	offsets map[int32][schemas.Inputs]schemas.Offset
 }
@@ -35,7 +39,18 @@ type Manager struct {
 type runner struct {
 	cancel context.CancelFunc
 	done   chan struct{}
+	role   role               // of the life that it lives
+	end    context.CancelFunc // ends that life; nil: between two
 }
+
+// role is what this process does for a task.
+type role uint8
+
+const (
+	none role = iota
+	own
+	follow
+)
 
 // NewManager registers the schemas of all topics and is ready for assignments.
 // The topics exist already; see Prepare.
@@ -45,30 +60,57 @@ func NewManager(ctx context.Context, cfg Config) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Manager{cfg: cfg, ids: ids, tasks: map[int32]*runner{}, stores: map[int32]*state.Store{}, offsets: map[int32][schemas.Inputs]schemas.Offset{},
+	return &Manager{cfg: cfg, ids: ids, tasks: map[int32]*runner{}, shelves: map[int32]*shelf{}, saving: make(chan struct{}, 1), uploads: checkpoint.NewLimit(cfg.CheckpointRate), offsets: map[int32][schemas.Inputs]schemas.Offset{},
 		readers: &readers{reg: cfg.Registry, byID: map[readerKey]reader{}}}, nil
 }
 
-// Owned lists the tasks that run here.
+// Owned lists the tasks that run here; standbys are not among them.
 func (m *Manager) Owned() []int32 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var out []int32
-	for t := range m.tasks {
-		out = append(out, t)
+	for t, r := range m.tasks {
+		if r.role == own {
+			out = append(out, t)
+		}
 	}
 	return out
 }
 
-func (m *Manager) owns(task int32) bool {
+// Warm says where the copies of stores on this disk stand, those of tasks that
+// run here included. The group places tasks and standbys by it.
+func (m *Manager) Warm() map[int32]int64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, t := range m.assign.Tasks {
-		if t == task {
-			return true
+	if m.warm == nil {
+		m.warm = map[int32]int64{}
+		for task := range m.cfg.Tasks {
+			dir := storeDir(&m.cfg, task)
+			if _, err := m.cfg.FS.Stat(dir); err != nil || m.shelves[task] != nil {
+				continue
+			}
+			// What can't be read is no copy; opening it will say so.
+			if p, err := state.PositionOf(dir, state.Options{FS: m.cfg.FS, Cache: m.cfg.BlockCache}); err == nil {
+				m.warm[task] = p.Sequence
+			}
 		}
 	}
-	return false
+	out := maps.Clone(m.warm)
+	for task, sh := range m.shelves {
+		out[task] = sh.at.Load()
+	}
+	return out
+}
+
+// roleOf must be called with mu held.
+func (m *Manager) roleOf(task int32) role {
+	if slices.Contains(m.assign.Tasks, task) {
+		return own
+	}
+	if slices.Contains(m.assign.Standbys, task) {
+		return follow
+	}
+	return none
 }
 
 // vouched waits until the group vouches for an assignment again; a process
@@ -95,21 +137,20 @@ func (m *Manager) Assign(ctx context.Context, a group.Assignment) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.assign = a
-	want := map[int32]bool{}
-	for _, t := range a.Tasks {
-		want[t] = true
-	}
 	for t, r := range m.tasks {
-		if !want[t] {
+		switch want := m.roleOf(t); {
+		case want == none:
 			r.cancel()
+		case want != r.role && r.end != nil:
+			r.end() // the next life has the other role, and the same open store
 		}
 	}
-	for _, t := range a.Tasks {
+	for _, t := range slices.Concat(a.Tasks, a.Standbys) {
 		if m.tasks[t] == nil {
 			m.start(ctx, t)
 		}
 	}
-	m.cfg.Log.Info("assignment", "generation", a.Generation, "tasks", a.Tasks)
+	m.cfg.Log.Info("assignment", "generation", a.Generation, "tasks", a.Tasks, "standbys", a.Standbys)
 }
 
 // start must be called with mu held.
@@ -126,11 +167,7 @@ func (m *Manager) start(ctx context.Context, task int32) {
 		m.mu.Lock()
 		delete(m.tasks, task)
 		// It may have come back while it was being let go.
-		again := false
-		for _, t := range m.assign.Tasks {
-			again = again || t == task
-		}
-		if again && ctx.Err() == nil {
+		if m.roleOf(task) != none && ctx.Err() == nil {
 			m.start(ctx, task)
 		}
 		m.mu.Unlock()
@@ -150,106 +187,6 @@ func (m *Manager) Wait() {
 			return
 		}
 		<-one.done
-	}
-}
-
-// fatal says whether an error needs an operator.
-func fatal(err error) bool {
-	for _, e := range []error{ErrJournal, ErrJournalLost, ErrReplay, ErrInputLost, ErrDeadLetters, core.ErrEngine, core.ErrControl, core.ErrInvariant, core.ErrPartitions, core.ErrNoGenesis, core.ErrNoPlaybook, state.ErrStoreVersion, state.ErrRow} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
-}
-
-// runTask runs a task, life after life, until ctx ends.
-func (m *Manager) runTask(ctx context.Context, task int32) {
-	log := m.cfg.Log.With("task", task)
-	dir := storeDir(&m.cfg, task)
-	show := func(s telemetry.State, detail string) {
-		m.cfg.Telemetry.Tasks.Set(task, telemetry.TaskStatus{State: s, Detail: detail, Since: m.cfg.Now()})
-		if m.cfg.OnState != nil {
-			m.cfg.OnState(task, fmt.Sprint(s), detail)
-		}
-	}
-	defer m.cfg.Telemetry.DropTask(task)
-	defer m.cfg.Telemetry.Tasks.Remove(task)
-	backoff := m.cfg.BackoffMin
-	sleep := func(d time.Duration) {
-		select {
-		case <-ctx.Done():
-		case <-time.After(d):
-		}
-	}
-	var store *state.Store
-	for store == nil && ctx.Err() == nil {
-		err := os.MkdirAll(dir, 0o700)
-		if err == nil {
-			store, err = state.Open(dir, state.Options{Cache: m.cfg.BlockCache, MemTable: m.cfg.MemTable})
-		}
-		if err != nil {
-			log.Error("the store can't be opened", "dir", dir, "err", err)
-			show(telemetry.Paused, err.Error())
-			sleep(5 * time.Second)
-		}
-	}
-	if store == nil {
-		return
-	}
-	m.mu.Lock()
-	m.stores[task] = store
-	m.mu.Unlock()
-	defer func() {
-		m.mu.Lock()
-		delete(m.stores, task)
-		m.mu.Unlock()
-		store.Close()
-	}()
-	ph := &phases{}
-	prod := sinks.NewProducer(sinks.ProducerConfig{
-		Addr: kafka.TCP(m.cfg.Brokers...), Transport: m.cfg.Transport,
-		TransactionalIDs:   [2]string{fmt.Sprintf("tidemark-%s-%d-0", m.cfg.App, task), fmt.Sprintf("tidemark-%s-%d-1", m.cfg.App, task)},
-		TransactionTimeout: m.cfg.TransactionTimeout, Now: m.cfg.Now,
-		Stats: sinks.Stats{Phase: ph.note},
-	})
-	for ctx.Err() == nil {
-		if m.vouched(ctx); ctx.Err() != nil {
-			return
-		}
-		if !m.owns(task) {
-			log.Info("the task has a new owner")
-			return
-		}
-		began := time.Now()
-		l := &life{cfg: &m.cfg, task: task, ids: m.ids, readers: m.readers, store: store, prod: prod, phases: ph,
-			chunks: make(chan chunk, 1), failed: make(chan error, 1), commits: make(chan job, 1),
-			results: make(chan result, 1), probes: make(chan probe), nudge: make(chan struct{}, 1), committed: m.note, ranBefore: m.ranBefore}
-		err := l.run(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		switch {
-		case fatal(err):
-			log.Error("the task stops until an operator acts", "err", err)
-			show(telemetry.Paused, err.Error())
-			<-ctx.Done()
-			return
-		}
-		if time.Since(began) > 10*time.Second {
-			backoff = m.cfg.BackoffMin
-		}
-		if rights.Denied(err) {
-			access, names := m.cfg.Rights()
-			err = access.Explain(ctx, err, rights.Run(names))
-			log.Error("the task waits for a right on the cluster", "err", err, "again_after", backoff)
-			show(telemetry.Waiting, err.Error())
-		} else {
-			log.Warn("beginning again from the journal", "err", err, "after", backoff)
-			show(telemetry.Restoring, fmt.Sprint("beginning again after: ", err))
-		}
-		sleep(backoff)
-		backoff = min(backoff*2, m.cfg.BackoffMax)
 	}
 }
 
@@ -324,26 +261,52 @@ func (m *Manager) ranBefore(ctx context.Context, task int32) (string, error) {
 	return "", nil
 }
 
-// EachCustomer calls fn with every customer in the stores of the tasks that run
-// here, as of their last commits, and the names of the rules by id. The customer
-// is valid during the call only.
+// EachCustomer calls fn with every customer in the stores of the tasks that this
+// process owns, as of their last commits, and the names of the rules by id. The
+// customer is valid during the call only. No lock is held during it: a task that
+// is let go meanwhile is left out from there on.
 func (m *Manager) EachCustomer(fn func(task int32, names []string, c *state.Customer) error) error {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	for task, store := range m.stores {
-		names, err := core.RuleNames(store)
-		if err != nil {
-			return err
+	shelves := map[int32]*shelf{}
+	for _, t := range m.assign.Tasks {
+		if sh := m.shelves[t]; sh != nil {
+			shelves[t] = sh
 		}
-		err = store.EachRow(func(id, row []byte) error {
-			c := state.Customer{ID: string(id)}
-			if err := state.DecodeRow(&c, row); err != nil {
+	}
+	m.mu.Unlock()
+	for task, sh := range shelves {
+		var names []string
+		for from, first := "", true; ; first = false {
+			var some []state.Customer
+			err := sh.with(func(store *state.Store) (err error) {
+				if names, err = core.RuleNames(store); err != nil {
+					return err
+				}
+				ids, err := store.Customers(nil, from, first, 512)
+				if err != nil {
+					return err
+				}
+				some = make([]state.Customer, len(ids))
+				return store.Rows(ids, func(i int, row []byte) error {
+					some[i].ID = ids[i]
+					if row == nil {
+						return nil // gone since
+					}
+					return state.DecodeRow(&some[i], row)
+				})
+			})
+			if errors.Is(err, errGone) || err == nil && len(some) == 0 {
+				break
+			}
+			if err != nil {
 				return err
 			}
-			return fn(task, names, &c)
-		})
-		if err != nil {
-			return err
+			for i := range some {
+				if err := fn(task, names, &some[i]); err != nil {
+					return err
+				}
+			}
+			from = some[len(some)-1].ID
 		}
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -32,7 +33,10 @@ var (
 // restore brings the store to the end of the journal and leaves the fetcher
 // where live reading goes on. The journal's end is asked for after both
 // transactional ids were initialised, so nobody can add to it any more.
-func (l *life) restore(ctx context.Context) error {
+//
+// A standby is not at an end there: it follows what the owner adds, until ctx
+// ends. It initialises nothing, so the owner does not notice it.
+func (l *life) restore(ctx context.Context, following bool) error {
 	pos, err := l.store.Position()
 	if err != nil {
 		return err
@@ -41,13 +45,35 @@ func (l *life) restore(ctx context.Context) error {
 		return fmt.Errorf("%w: the store is of task %d", ErrJournal, pos.Task)
 	}
 	l.client = source.NewClient(l.sourceConfig(nil))
-	jp := source.TopicPartition{Topic: l.cfg.Topics.Journal, Partition: l.task}
+	jp := l.journalPartition()
 	ends, err := l.client.EndOffsets(ctx, []source.TopicPartition{jp}, true)
 	if err != nil {
 		return fmt.Errorf("the journal's end: %w", err)
 	}
 	end := ends[jp]
+	restored := false
+	if l.cfg.Checkpoints != nil && (pos.Sequence == 0 || l.seek) {
+		if restored, err = l.fromCheckpoint(ctx, end, pos.Sequence, core.Engine); err != nil {
+			return err
+		}
+		if pos, err = l.store.Position(); err != nil {
+			return err
+		}
+	}
+	if !l.seek || restored {
+		l.shelf.tidy()
+	}
+	l.shelf.at.Store(pos.Sequence)
 	journal := l.openJournal(jp, int64(pos.JournalNext), end)
+	if following {
+		journal.close()
+		journal = l.openJournal(jp, int64(pos.JournalNext), math.MaxInt64)
+		journal.waits = func(at int64) {
+			if at >= end {
+				l.set(telemetry.Standby, "")
+			}
+		}
+	}
 	defer journal.close()
 	rec, more, err := journal.next(ctx)
 	if err != nil {
@@ -110,7 +136,7 @@ func (l *life) restore(ctx context.Context) error {
 		case rec.j.Engine != core.Engine:
 			return fmt.Errorf("%w: record %d was written by engine %d, this binary is %d; run the old one with run --drain first, which brings the store to the journal's end", core.ErrEngine, q, rec.j.Engine, core.Engine)
 		default:
-			if n%100 == 0 {
+			if n%100 == 0 && rec.next < end {
 				l.set(telemetry.Restoring, fmt.Sprintf("replaying the journal, %d offsets to go", end-rec.next))
 			}
 			if err := l.replay(ctx, rec); err != nil {
@@ -153,6 +179,10 @@ func (l *life) begin(ctx context.Context, pos *state.Position, first *schemas.Jo
 	return nil
 }
 
+func (l *life) journalPartition() source.TopicPartition {
+	return source.TopicPartition{Topic: l.cfg.Topics.Journal, Partition: l.task}
+}
+
 type journalRecord struct {
 	j     *schemas.Journal
 	bytes []byte
@@ -177,6 +207,7 @@ func (l *life) inputs() []source.TopicPartition {
 
 // journal reads a task's journal record by record, up to an end.
 type journal struct {
+	waits   func(at int64) // told before each wait for more; may be nil
 	f       *source.Fetcher
 	tp      source.TopicPartition
 	at, end int64
@@ -203,6 +234,9 @@ func (r *journal) next(ctx context.Context) (journalRecord, bool, error) {
 	for len(r.got) == 0 {
 		if r.at >= r.end {
 			return journalRecord{}, false, nil
+		}
+		if r.waits != nil {
+			r.waits(r.at)
 		}
 		got, err := r.f.Poll(ctx)
 		if err != nil {
@@ -236,6 +270,16 @@ func (r *journal) next(ctx context.Context) (journalRecord, bool, error) {
 // checkFresh refuses to begin a task anew when its group or its out topics say
 // that it ran before.
 func (l *life) checkFresh(ctx context.Context) error {
+	if l.cfg.Checkpoints != nil {
+		home := l.home()
+		names, err := home.List(ctx)
+		if err != nil {
+			return fmt.Errorf("looking for checkpoints: %w", err)
+		}
+		if len(names) > 0 {
+			return fmt.Errorf("%w: there are checkpoints of task %d up to record %d, and the topic %s is empty; restore the topic, or choose another app name to begin anew", ErrJournalLost, l.task, names[0].Sequence, l.cfg.Topics.Journal)
+		}
+	}
 	if l.ranBefore == nil {
 		return nil
 	}
@@ -301,6 +345,7 @@ func (l *life) replay(ctx context.Context, rec journalRecord) error {
 		return err
 	}
 	l.core.Applied(rd.Sequence)
+	l.shelf.at.Store(rd.Sequence)
 	return nil
 }
 

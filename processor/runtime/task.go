@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"tidemark/playbook"
 	"tidemark/processor/core"
 	"tidemark/processor/source"
@@ -22,7 +24,8 @@ type life struct {
 	task    int32
 	ids     *schemaIDs
 	readers *readers
-	store   *state.Store
+	shelf   *shelf
+	store   *state.Store // the shelf's
 	prod    *sinks.Producer
 	fetch   *source.Fetcher
 	client  *source.Client
@@ -58,6 +61,11 @@ type life struct {
 	landings  int            // commits of this life
 	status    string
 	committed func(task int32, in [schemas.Inputs]schemas.Offset)
+
+	seek       bool          // the input is gone: restore only from a checkpoint beyond the store
+	saving     chan struct{} // one checkpoint of the process at a time
+	uploads    *rate.Limiter
+	lastCommit atomic.Int64 // when the last commit of this life landed, epoch milliseconds; 0: none yet
 }
 
 // probe is what the ends of the inputs were, asked for after wall was read.
@@ -88,19 +96,9 @@ func (l *life) run(ctx context.Context) (err error) {
 	if err := l.prod.Init(ctx); err != nil {
 		return fmt.Errorf("init: %w", err)
 	}
-	defer func() {
-		if l.stop != nil {
-			l.stop()
-		}
-		if l.fetch != nil {
-			l.fetch.Close()
-		}
-		if l.client != nil {
-			l.client.Close()
-		}
-	}()
+	defer l.hangUp()
 	l.set(telemetry.Restoring, "reading the journal")
-	if err := l.restore(ctx); err != nil {
+	if err := l.restore(ctx, false); err != nil {
 		return err
 	}
 	l.core.SetEpoch(int32(l.prod.Epoch()))
@@ -110,19 +108,46 @@ func (l *life) run(ctx context.Context) (err error) {
 	go l.commit(inner, done)
 	probed := make(chan struct{})
 	go l.prober(inner, probed)
+	saved := make(chan struct{})
+	go l.checkpoints(inner, saved)
 	defer func() {
 		cancel()
 		close(l.commits)
 		<-done
 		<-probed
+		<-saved
 	}()
 	l.set(telemetry.Running, "")
 	l.ending = ctx.Done()
 	return l.loop(ctx)
 }
 
+// hangUp ends reading and its connections.
+func (l *life) hangUp() {
+	if l.stop != nil {
+		l.stop()
+	}
+	if l.fetch != nil {
+		l.fetch.Close()
+	}
+	if l.client != nil {
+		l.client.Close()
+	}
+}
+
+// follow is a life as a standby: the store follows the journal of another
+// process's task, so that a take-over finds it nearly there. It publishes nothing.
+func (l *life) follow(ctx context.Context) error {
+	defer l.hangUp()
+	l.set(telemetry.Restoring, "a standby, reading the journal")
+	return l.restore(ctx, true)
+}
+
 func (l *life) set(state telemetry.State, detail string) {
-	key := fmt.Sprint(state, detail)
+	if why := l.shelf.stalled(); why != "" {
+		state, detail = telemetry.Paused, why
+	}
+	key := fmt.Sprint(state, detail, l.shelf.told.Load())
 	if key == l.status {
 		return
 	}
@@ -231,6 +256,8 @@ func (l *life) loop(ctx context.Context) error {
 			}
 		case err := <-l.failed:
 			return lost(err)
+		case <-l.store.Failed():
+			return l.store.Err()
 		case <-l.nudge:
 		case <-l.linger.C:
 		case <-beat.C:
@@ -274,6 +301,10 @@ const takeAtOnce = 32768
 
 // work takes what is there, ticks, and commits what is due.
 func (l *life) work(ctx context.Context) error {
+	if why := l.shelf.stalled(); why != "" { // what can't be kept is not taken
+		l.set(telemetry.Paused, why)
+		return nil
+	}
 	for ctx.Err() == nil {
 		pb := l.core.Playbook()
 		if _, ok := l.core.FireFrom(); !ok {
@@ -576,6 +607,8 @@ func (l *life) landed(r result) error {
 		l.journal += 2
 	}
 	l.core.SetJournalNext(l.journal)
+	l.shelf.at.Store(rd.Sequence)
+	l.lastCommit.Store(l.cfg.Now().UnixMilli())
 	m := l.cfg.Telemetry.Metrics
 	byTopic, kinds := map[schemas.Topic]int{}, map[Kind]int{}
 	for i := range rd.Out {
