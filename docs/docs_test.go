@@ -104,7 +104,7 @@ func names(re *regexp.Regexp, text string) map[string]bool {
 
 // TestMetricsAreAllTold holds the table of operations.md against the instruments.
 func TestMetricsAreAllTold(t *testing.T) {
-	made := names(regexp.MustCompile(`"(tidemark\.[a-z_.]+)"`), read(t, "telemetry/metrics.go"))
+	made := names(regexp.MustCompile(`"(tidemark\.[a-z_.]+)"`), read(t, "telemetry/metrics.go")+read(t, "telemetry/stores.go"))
 	told := names(regexp.MustCompile("`(tidemark\\.[a-z_]+[a-z_.]*)`"), read(t, "docs/operations.md"))
 	delete(told, "tidemark.yaml")
 	for m := range made {
@@ -139,9 +139,9 @@ func TestDeadLetterReasonsAreAllTold(t *testing.T) {
 // TestLoudStopsAreAllTold: every error that stops a task has its line for operators.
 func TestLoudStopsAreAllTold(t *testing.T) {
 	page := read(t, "docs/operations.md")
-	_, body, ok := strings.Cut(read(t, "processor/runtime/manager.go"), "func fatal(")
+	_, body, ok := strings.Cut(read(t, "processor/runtime/runner.go"), "func fatal(")
 	if !ok {
-		t.Fatal("manager.go no longer has fatal")
+		t.Fatal("runner.go no longer has fatal")
 	}
 	body, _, _ = strings.Cut(body, "\n}\n")
 	errs := names(regexp.MustCompile(`\b(Err[A-Z]\w+)`), body)
