@@ -19,7 +19,8 @@ import (
 //
 // In the row the group is one rule, under the name "facts/": Due is the next
 // instant at which time alone crosses a constant, Since when it was looked at
-// last, Phase 1 once it was.
+// last, Phase 1 once it was, Aux when it was first: there she begins, and every
+// rule is asked, for what holds of her with no history at all.
 type group struct {
 	table    facts.Table
 	external int // places from here on are where rules stand
@@ -148,6 +149,9 @@ func (c *Core) outerOf(g *group, ref playbook.Ref) outer {
 				return outer{r, -1}
 			}
 		}
+	}
+	if g == nil {
+		return outer{want: -1}
 	}
 	for _, r := range g.rules {
 		switch {
@@ -387,8 +391,11 @@ func (c *Core) settlePhases(e *entry, v history.View, ch *change, now schemas.Ev
 	for _, r := range g.rules {
 		widest = max(widest, now-r.common().CorrectWithin)
 	}
-	if !looked || ch.tc < max(widest, armed, folded(e)) {
+	if !looked || int64(ch.tc) <= st.Aux || ch.tc < max(widest, armed, folded(e)) {
 		g.all()
+	}
+	if !looked || int64(ch.tc) < st.Aux {
+		st.Aux = int64(ch.tc)
 	}
 	// What any rule may see from there on, with the history as it is now known.
 	done := max(c.pos.Fired, e.Latest)
@@ -494,6 +501,7 @@ func (c *Core) stepPhases(e *entry, v history.View, at schemas.EventTime, cause 
 	st := e.EnsureRule(g.id)
 	if st.Phase == 0 {
 		g.all()
+		st.Aux = int64(at)
 	}
 	old := append(g.old[:0], g.values(v, at-1)...)
 	g.crossed(old, g.values(v, at))
@@ -608,4 +616,32 @@ func (c *Core) armPhases(e *entry, v history.View, changed []string, at, from sc
 	}
 	e.Rule(g.id).Armed = from
 	g.rest(e, v, at, at)
+}
+
+// more gives declared facts and where rules of phases stand, as of an instant,
+// to conditions outside the group.
+func (c *Core) more(v history.View, at schemas.EventTime) func(playbook.Ref) playbook.Value {
+	return func(ref playbook.Ref) playbook.Value {
+		if ref.Table == "" {
+			def, ok := c.pb.FactNamed(ref.Key)
+			if !ok {
+				return playbook.Value{}
+			}
+			f := facts.Bind(def, func(i int) history.Stream { return c.streams.ids[i] })
+			return f.Eval(v, at)
+		}
+		o := c.outerOf(c.group, ref)
+		if o.rule == nil {
+			return playbook.Value{}
+		}
+		p := phaseAt(v.C, o.rule, at)
+		x := playbook.Value{Int: int64(p), Text: nameOf(o.rule, p)}
+		if o.want >= 0 {
+			x.Int = 0
+			if p == o.want {
+				x.Int = 1
+			}
+		}
+		return x
+	}
 }

@@ -31,6 +31,41 @@ disorder: 2d
 future: 7d
 rates: {USD: [{from: 2023-01-01, rate: "0.8"}, {from: 2024-03-01, rate: "0.75"}]}
 defaults: {correct_within: 400d}
+facts:
+  core_behavior:
+    - {name: open, behavior: app.opened, value: n}
+    - {name: freight, order: PAID, category: freight}
+  gauges:
+    - {name: held, behavior: app.opened, attribute: n}
+  values:
+    - {name: opens, count: open, window: {rolling: 40d}}
+    - {name: opened, sum: open, window: month}
+    - {name: mean, average: held, window: {rolling: 50d}}
+    - {name: most, max: held, window: {rolling: 30d}}
+    - {name: row, streak: open}
+    - {name: freight_share, share: freight, of: purchase, window: {rolling: 90d}}
+    - {name: unpaid, after: open, without: purchase, same: order_id, within: 1d, for: 20d}
+lifecycle:
+  - track: way
+    stages:
+      - {name: come}
+      - {name: tried, when: opens >= 1}
+      - {name: bought, when: orders >= 1}
+      - {name: again, when: orders >= 2}
+      - {name: asleep, when: days_since_last >= 40 && opens < 2, back: [tried, bought, again]}
+  - {track: slow, dwell: 5d, stages: [{name: low}, {name: high, when: mean >= 4, back: [low]}]}
+inflection:
+  - {name: map, stable_at: 2, declining_after: 25d, lost_after: 60d}
+  - {name: posts, on: open, stable_at: 2, declining_after: 25d, lost_after: 60d}
+tags:
+  - {name: keen, when: opens >= 2 && opened > 5, until: opens == 0}
+  - {name: hoarder, when: most >= 8, expires: 7d}
+  - {name: mood, exclusive: [{name: sad, when: refunds * 2 > orders}, {name: glad, when: orders >= 1}]}
+segments:
+  - {name: worth, when: 'segment["core"] && tier["ever"] != "A" || tag["keen"] && stage["map"] == "stable"'}
+  - {name: core, when: 'stage["way"] in ["bought", "again"] && tag_of["mood"] == "glad" && freight_share < 30'}
+  - {name: left, when: 'churn["silent"] != "" && rfm["fixed"] != "" && !segment["worth"]', dwell: 3d}
+  - {name: never, when: orders == 0}
 growth:
   - {name: spend, per: {amount: "1.00", gives: 1}, omit_categories: [freight]}
 tiers:
@@ -135,7 +170,8 @@ func made(t *rapid.T, customers, perCustomer int, clean bool) []*schemas.Event {
 				}
 				event(schemas.Event{Order: schemas.Paid, OrderID: o.id, AmountMinor: max(o.room, 3000), Currency: o.currency})
 			case "behavior":
-				event(schemas.Event{Kind: schemas.Behavior, Type: "app.opened"})
+				event(schemas.Event{Kind: schemas.Behavior, Type: "app.opened", Attributes: []schemas.Attribute{
+					{Key: "n", Value: rapid.SampledFrom([]string{"0", "1", "5", "9", "x"}).Draw(t, "n")}, {Key: "order_id", Value: fmt.Sprintf("%s-o%d", id, n+2)}}})
 			case "early": // a refund whose order does not come
 				event(schemas.Event{Order: schemas.Refunded, OrderID: fmt.Sprintf("%s-x%d", id, n), AmountMinor: 700, Currency: "GBP"})
 			}

@@ -259,6 +259,7 @@ func (c *Core) facts(e *entry, v history.View, at schemas.EventTime) *playbook.F
 	if t, ok := v.Last(at); ok {
 		f.DaysSinceLast = today - c.zone.Day(t)
 	}
+	f.More = c.more(v, at)
 	for _, r := range c.rule {
 		st := e.Rule(r.id())
 		switch r := r.(type) {

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"slices"
 	"strconv"
 
 	"tidemark/playbook"
@@ -200,7 +201,9 @@ func (g *group) evidence(out []schemas.Evidence, k int, vals []playbook.Value) [
 		default:
 			line.Value, line.Limit = strconv.FormatInt(vals[place].Int, 10), strconv.FormatInt(limit.Int, 10)
 		}
-		out = append(out, line)
+		if !slices.Contains(out, line) {
+			out = append(out, line)
+		}
 	})
 	return out
 }

@@ -157,7 +157,7 @@ func (f *Fact) leaves(v history.View, at schemas.EventTime, s history.Stream) sc
 		return t
 	case w.Cycle != "":
 		start, _ := v.Zone.CycleStart(w.Cycle, at)
-		if v.Tally(s, start-1, at, false).Count == 0 && s.ID != 0 {
+		if v.Tally(s, start-1, at, false) == (history.Tally{}) {
 			return 0
 		}
 		t, _ := v.Zone.Cycle(w.Cycle, at)
@@ -228,8 +228,8 @@ func (f *Fact) held(v history.View, at schemas.EventTime) string {
 }
 
 // streak counts local days in a row with something of the stream, up to today
-// or yesterday, and says which day was the last of them. A missing day before an
-// active one is bridged by a make-up that came later, up to MakeUps of them.
+// or yesterday, and says which day was the last of them. Each make-up fills the
+// latest missing day before its own, up to MakeUps of them.
 func (f *Fact) streak(v history.View, at schemas.EventTime) (days, last int64) {
 	today := v.Zone.Day(at)
 	var active []int64 // ascending, distinct
@@ -239,34 +239,53 @@ func (f *Fact) streak(v history.View, at schemas.EventTime) (days, last int64) {
 		}
 		return true
 	})
-	n := len(active)
-	if n == 0 || active[n-1] < today-1 && f.MakeUps == 0 {
+	if len(active) == 0 {
 		return 0, 0
 	}
-	spare := int64(0)
 	if f.Pair {
-		from := v.Zone.Midnight(active[0])
-		spare = min(v.Tally(f.Other, from-1, at, false).Count, f.MakeUps)
+		left := f.MakeUps
+		v.EachMark(f.Other, at, func(t schemas.EventTime, _ int64, _ *state.Mark) bool {
+			if left > 0 && fillGap(&active, v.Zone.Day(t)) {
+				left--
+			}
+			return left > 0
+		})
 	}
-	last = active[n-1]
-	gap := max(today-1-last, 0) // days missed since
-	if gap > spare {
+	last = active[len(active)-1]
+	if last < today-1 {
 		return 0, 0
 	}
-	days, spare = 1+gap, spare-gap
-	reach := last + gap
-	for i := n - 2; i >= 0; i-- {
-		gap := active[i+1] - active[i] - 1
-		if gap > spare {
-			break
-		}
-		spare -= gap
-		days += gap + 1
+	days = 1
+	for i := len(active) - 2; i >= 0 && active[i] == active[i+1]-1; i-- {
+		days++
 	}
 	if f.AtMost > 0 {
 		days = min(days, f.AtMost)
 	}
-	return days, reach
+	return days, last
+}
+
+// fillGap adds the latest day before day that is missing after the first.
+func fillGap(active *[]int64, day int64) bool {
+	a := *active
+	i := len(a)
+	for i > 0 && a[i-1] >= day {
+		i--
+	}
+	for d := day - 1; i > 0; d, i = d-1, i-1 {
+		if a[i-1] == d {
+			continue
+		}
+		if d < a[0] {
+			return false
+		}
+		a = append(a, 0)
+		copy(a[i+1:], a[i:])
+		a[i] = d
+		*active = a
+		return true
+	}
+	return false
 }
 
 // open counts events of the stream that the other did not follow in time, and

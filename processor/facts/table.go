@@ -114,7 +114,7 @@ func bind(x *playbook.Expr, resolve Resolve, reads *[]int) node {
 		n.fact = place
 		*reads = append(*reads, place)
 		if n.text && numeric != nil {
-			n.text, n.limit = false, playbook.Value{Int: numeric(x.Limit.Text)}
+			n.text, n.limit.Int = false, numeric(x.Limit.Text) // the text stays, for the evidence
 		}
 	}
 	for i := range x.Of {

@@ -242,3 +242,21 @@ func (v View) LastMark(s Stream, at schemas.EventTime) *state.Mark {
 	}
 	return nil
 }
+
+// markLeaves is Leaves of a stream; it can't tell where marks were folded into days.
+func (v View) markLeaves(window, at schemas.EventTime, s Sums, fn func(left schemas.EventTime, s Sums) bool) bool {
+	for i := range v.C.MarkDays {
+		if v.C.MarkDays[i].Stream == v.On.ID {
+			return false
+		}
+	}
+	v.EachMark(v.On, at, func(t schemas.EventTime, value int64, _ *state.Mark) bool {
+		if t <= at-window {
+			return true
+		}
+		s.Orders--
+		s.Net -= value
+		return fn(t+window, s)
+	})
+	return true
+}

@@ -206,7 +206,7 @@ func (v View) NextLeave(window, at schemas.EventTime) (schemas.EventTime, bool) 
 // are in the window: what is left then depends on where the sum is cut at 0.
 func (v View) Leaves(window, at schemas.EventTime, s Sums, fn func(left schemas.EventTime, s Sums) bool) bool {
 	if v.On.ID != 0 {
-		return false
+		return v.markLeaves(window, at, s, fn)
 	}
 	from := at - window
 	for i := range v.C.Orders {
