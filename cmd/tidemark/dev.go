@@ -17,15 +17,17 @@ import (
 var starter []byte
 
 type devCmd struct {
-	Playbook   string `help:"The playbook; default: one to begin with, which is also written to the folder." type:"existingfile"`
-	Dir        string `help:"Folder to keep broker and state in; default: a temporary one that is removed at the end."`
-	Partitions int32  `help:"Partitions of the input topics." default:"4"`
-	App        string `help:"Name of the app; it names the internal topics." default:"dev"`
-	FireFrom   string `help:"Triggers effective before go to suppressed-triggers as history; counts at the first start in a folder." default:"beginning"`
-	Format     string `help:"Of the addresses: text, or json (one object on stdout once all is up)." enum:"text,json" default:"text"`
-	Kafka      string `help:"Address of the broker." default:"127.0.0.1:9092"`
-	Registry   string `help:"Address of the schema registry." default:"127.0.0.1:8081"`
-	HTTP       string `help:"Address of /metrics, /healthz, /readyz." default:"127.0.0.1:9464"`
+	Playbook    string `help:"The playbook; default: one to begin with, which is also written to the folder." type:"existingfile"`
+	Dir         string `help:"Folder to keep broker and state in; default: a temporary one that is removed at the end."`
+	Partitions  int32  `help:"Partitions of the input topics." default:"4"`
+	App         string `help:"Name of the app; it names the internal topics." default:"dev"`
+	NoProcessor bool   `help:"Only the broker and the registry. For a history: publish it, and start tidemark run when it is there."`
+
+	FireFrom string `help:"Triggers effective before go to suppressed-triggers as history; counts at the first start in a folder." default:"beginning"`
+	Format   string `help:"Of the addresses: text, or json (one object on stdout once all is up)." enum:"text,json" default:"text"`
+	Kafka    string `help:"Address of the broker." default:"127.0.0.1:9092"`
+	Registry string `help:"Address of the schema registry." default:"127.0.0.1:8081"`
+	HTTP     string `help:"Address of /metrics, /healthz, /readyz." default:"127.0.0.1:9464"`
 }
 
 // devAddresses is what `dev --format json` prints.
@@ -53,6 +55,9 @@ func (d *devCmd) Run(ctx context.Context) error {
 		return fmt.Errorf("%w\nif an address is taken, choose another with --kafka, --registry or --http; port 0 is any free one", err)
 	}
 	defer cl.close()
+	if d.NoProcessor {
+		return d.serve(ctx, cl)
+	}
 	cfg := cl.config()
 	prep, err := cl.prepare(ctx, cfg, runtime.PrepareOptions{Playbook: pb, FireFrom: &from})
 	if err != nil {
@@ -79,6 +84,24 @@ func (d *devCmd) Run(ctx context.Context) error {
 		err := json.NewEncoder(os.Stdout).Encode(devAddresses{App: d.App, Kafka: cl.broker.Addr(), Registry: cl.registry.URL(),
 			Metrics: "http://" + cl.tel.Addr() + "/metrics", Connection: connect, Playbook: pb.Version, Partitions: prep.Tasks})
 		if err != nil {
+			return err
+		}
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// serve is dev without a processor: until ctx ends, others process.
+func (d *devCmd) serve(ctx context.Context, cl *cluster) error {
+	connect, err := d.write(cl)
+	if err != nil {
+		return err
+	}
+	cl.announce()
+	say("\nNothing is processed here. %s is for --config of publish and tail; end with Ctrl-C.", connect)
+	if d.Format == "json" {
+		if err := json.NewEncoder(os.Stdout).Encode(devAddresses{App: d.App, Kafka: cl.broker.Addr(), Registry: cl.registry.URL(),
+			Metrics: "http://" + cl.tel.Addr() + "/metrics", Connection: connect, Partitions: d.Partitions}); err != nil {
 			return err
 		}
 	}
