@@ -1,8 +1,6 @@
 package core
 
 import (
-	"sort"
-
 	"tidemark/playbook"
 	"tidemark/state"
 )
@@ -75,16 +73,22 @@ func (c *cache) turn() {
 // unapplied calls fn with every customer whose row may not be in the store yet, by id.
 func (c *cache) unapplied(fn func(e *entry)) {
 	var list []*entry
+	c.unappliedAny(func(e *entry) { list = append(list, e) })
+	var s sorter
+	s.entries(list)
+	for _, e := range list {
+		fn(e)
+	}
+}
+
+// unappliedAny is unapplied in no order, for what makes an order of its own.
+func (c *cache) unappliedAny(fn func(e *entry)) {
 	for _, m := range [2]map[string]*entry{c.young, c.old} {
 		for _, e := range m {
 			if e.known && (e.dirty || e.seq > c.applied || c.limit < 0) {
-				list = append(list, e)
+				fn(e)
 			}
 		}
-	}
-	sort.Slice(list, func(i, j int) bool { return list[i].ID < list[j].ID })
-	for _, e := range list {
-		fn(e)
 	}
 }
 

@@ -42,7 +42,7 @@ func (c *Core) advance(to schemas.EventTime, inclusive bool) (bool, error) {
 			if c.spent() {
 				return false, nil
 			}
-			e, err := c.customer(t.id)
+			e, err := c.dueCustomer(t, to)
 			if err != nil {
 				return false, err
 			}

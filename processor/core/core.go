@@ -89,8 +89,9 @@ type scratch struct {
 	here     *entry   // that of the record at hand; nil: not known
 	sorter   sorter
 	warmth   uint64
-	timers   state.Batch // the timers of the Ready that is made
-	batch    int         // bytes of the last Ready's rows and timers
+	timers   state.Batch       // the timers of the Ready that is made
+	upTo     schemas.EventTime // to where the batch under way moves the clock; 0: nowhere
+	batch    int               // bytes of the last Ready's rows and timers
 }
 
 // Stats counts what one Ready did, for metrics.
@@ -191,6 +192,10 @@ func (c *Core) Take(recs []Record, wall schemas.EventTime) (int, error) {
 	n := 0
 	var err error
 	found := c.work.found
+	c.work.upTo = 0
+	if len(recs) > 0 && c.pb != nil && c.pb.Clock == playbook.Input {
+		c.work.upTo = recs[len(recs)-1].occurredAt() // events of a history move the clock
+	}
 	for ; n < len(recs); n++ {
 		if n%warmed == 0 {
 			c.work.warmth += warm(found[n:min(n+warmed, len(recs))])
@@ -208,7 +213,7 @@ func (c *Core) Take(recs []Record, wall schemas.EventTime) (int, error) {
 		c.taken++
 		c.pos.Inputs[r.Input] = r.Offset + 1
 	}
-	c.work.here = nil
+	c.work.here, c.work.upTo = nil, 0
 	clear(found) // what is let go from memory must not be held here
 	c.closeRun(counts, wall)
 	if err == nil && n < len(recs) {

@@ -1,6 +1,8 @@
 package core
 
 import (
+	"slices"
+
 	"tidemark/schemas"
 	"tidemark/state"
 )
@@ -67,7 +69,7 @@ func (h *timerHeap) pop() timer {
 }
 
 const (
-	timerChunk = 4096      // timers read from the store at once
+	timerChunk = 16 * 1024 // timers read from the store at once; each time all unapplied customers are looked at
 	timerLimit = 64 * 1024 // timers held in memory
 )
 
@@ -131,7 +133,7 @@ func (c *Core) fillTimers() error {
 			t.far = n
 		}
 		far, all := t.far, t.all
-		c.cache.unapplied(func(e *entry) {
+		c.cache.unappliedAny(func(e *entry) {
 			if e.Wake == 0 {
 				return
 			}
@@ -166,4 +168,31 @@ func (c *Core) nextTimer(to schemas.EventTime) (timer, bool, error) {
 		}
 		return t, true, nil
 	}
+}
+
+// dueTogether bounds the customers read for timers at once.
+const dueTogether = 2048
+
+// dueCustomer is the customer of the next timer, which is due by to. If it is
+// not in memory it is read in one pass with those of timers that come up soon.
+func (c *Core) dueCustomer(t timer, to schemas.EventTime) (*entry, error) {
+	if e := c.cache.get(t.id); e != nil {
+		return e, nil
+	}
+	to = max(to, c.work.upTo)
+	ids := append(c.work.ids[:0], t.id)
+	for i := range c.timers.heap {
+		if n := &c.timers.heap[i]; n.due <= to && n.id != t.id && c.cache.get(n.id) == nil {
+			if ids = append(ids, n.id); len(ids) == dueTogether {
+				break
+			}
+		}
+	}
+	c.work.sorter.strings(ids)
+	ids = slices.Compact(ids)
+	c.work.ids = ids
+	if err := c.load(ids); err != nil {
+		return nil, err
+	}
+	return c.cache.get(t.id), nil
 }

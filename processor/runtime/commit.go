@@ -4,7 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
+	"slices"
+	"sync"
 	"time"
 
 	"tidemark/processor/core"
@@ -110,26 +111,83 @@ func (p *phases) note(op sinks.Op, took time.Duration, _ error) {
 	}
 }
 
+// target is a topic that the task publishes to.
+type target struct {
+	name string
+	id   int32 // of its schema
+}
+
+func (l *life) target(t schemas.Topic) target {
+	if g, ok := l.targets[t]; ok {
+		return g
+	}
+	if l.targets == nil {
+		l.targets = map[schemas.Topic]target{}
+	}
+	name := l.cfg.Topics.Out(t)
+	g := target{name, l.ids.of(name)}
+	l.targets[t] = g
+	return g
+}
+
+// pages hands out memory that is let go as one: the keys, values and headers
+// of one transaction.
+type pages struct {
+	bytes   []byte
+	headers []schemas.Header
+}
+
+// cut returns what fill appends to the slice that it is given, which has room
+// for n bytes.
+func (p *pages) cut(n int, fill func([]byte) []byte) []byte {
+	if p.bytes == nil || cap(p.bytes)-len(p.bytes) < n { // what is empty is still no null
+		p.bytes = make([]byte, 0, max(n, 64<<10))
+	}
+	at := len(p.bytes)
+	b := fill(p.bytes[at:at:cap(p.bytes)])
+	if len(b) <= cap(p.bytes)-at {
+		p.bytes = p.bytes[:at+len(b)]
+	}
+	return b[:len(b):len(b)]
+}
+
+func (p *pages) text(s string) []byte {
+	return p.cut(len(s), func(b []byte) []byte { return append(b, s...) })
+}
+
+// maxHeaders is how many headers a record of ours has at most.
+const maxHeaders = 7
+
+func (p *pages) room() []schemas.Header {
+	if cap(p.headers)-len(p.headers) < maxHeaders {
+		p.headers = make([]schemas.Header, 0, 64*maxHeaders)
+	}
+	at := len(p.headers)
+	p.headers = p.headers[:at+maxHeaders]
+	return p.headers[at : at : at+maxHeaders]
+}
+
 // records lays out what one transaction publishes, the journal record last.
 func (l *life) records(rd *core.Ready, span *telemetry.Batch) []sinks.TopicPartition {
 	var out []sinks.TopicPartition
-	index := map[string]int{}
+	last := -1
 	put := func(topic string, partition int32, r sinks.Record) {
-		key := topic + "/" + strconv.Itoa(int(partition))
-		i, ok := index[key]
-		if !ok {
-			i = len(out)
-			index[key] = i
-			out = append(out, sinks.TopicPartition{Topic: topic, Partition: partition})
+		if last < 0 || out[last].Topic != topic || out[last].Partition != partition {
+			last = slices.IndexFunc(out, func(p sinks.TopicPartition) bool { return p.Topic == topic && p.Partition == partition })
+			if last < 0 {
+				last = len(out)
+				out = append(out, sinks.TopicPartition{Topic: topic, Partition: partition})
+			}
 		}
-		out[i].Records = append(out[i].Records, r)
+		out[last].Records = append(out[last].Records, r)
 	}
 	source := []byte("/tidemark/" + l.cfg.App)
+	var mem pages
 	for i := range rd.Out {
 		o := &rd.Out[i]
-		topic := l.cfg.Topics.Out(o.Topic)
-		value := schemas.AppendWire(make([]byte, 0, len(o.Body)+schemas.WireHeader), l.ids.of(topic), o.Body)
-		put(topic, l.task, sinks.Record{Key: []byte(o.Key), Value: value, Headers: l.headers(o, source, span)})
+		to := l.target(o.Topic)
+		value := mem.cut(len(o.Body)+schemas.WireHeader, func(b []byte) []byte { return schemas.AppendWire(b, to.id, o.Body) })
+		put(to.name, l.task, sinks.Record{Key: mem.text(o.Key), Value: value, Headers: l.headers(&mem, o, source, span)})
 	}
 	for _, t := range rd.Transfers {
 		put(l.cfg.Topics.Transfers, t.ToTask, sinks.Record{Key: []byte(t.Name), Value: schemas.AppendWire(nil, l.ids.of(l.cfg.Topics.Transfers), t.AppendAvro(nil))})
@@ -147,15 +205,17 @@ var (
 )
 
 // headers are those of the CloudEvents Kafka binding, binary mode, and the trace.
-func (l *life) headers(o *core.Out, source []byte, span *telemetry.Batch) []schemas.Header {
-	h := make([]schemas.Header, 0, 7)
+func (l *life) headers(mem *pages, o *core.Out, source []byte, span *telemetry.Batch) []schemas.Header {
+	h := mem.room()
 	h = append(h,
 		schemas.Header{Key: "ce_specversion", Value: headerSpec},
-		schemas.Header{Key: "ce_id", Value: []byte(o.ID)},
-		schemas.Header{Key: "ce_type", Value: []byte("tidemark.v1." + schemas.NameOf(o.Record))},
+		schemas.Header{Key: "ce_id", Value: mem.text(o.ID)},
+		schemas.Header{Key: "ce_type", Value: typeOf(o.Record)},
 		schemas.Header{Key: "ce_source", Value: source})
 	if o.EffectiveAt != 0 || o.Status != "" {
-		h = append(h, schemas.Header{Key: "ce_time", Value: time.UnixMilli(int64(o.EffectiveAt)).UTC().AppendFormat(nil, "2006-01-02T15:04:05.000Z")})
+		h = append(h, schemas.Header{Key: "ce_time", Value: mem.cut(32, func(b []byte) []byte {
+			return time.UnixMilli(int64(o.EffectiveAt)).UTC().AppendFormat(b, "2006-01-02T15:04:05.000Z")
+		})})
 	}
 	h = append(h, schemas.Header{Key: "content-type", Value: headerContent})
 	cause, _ := telemetry.ParseTraceparent(o.Trace)
@@ -170,3 +230,15 @@ func (l *life) headers(o *core.Out, source []byte, span *telemetry.Batch) []sche
 	}
 	return h
 }
+
+// typeOf is the CloudEvents type of a record.
+func typeOf(r schemas.Record) []byte {
+	name := schemas.NameOf(r)
+	if v, ok := types.Load(name); ok {
+		return v.([]byte)
+	}
+	v, _ := types.LoadOrStore(name, []byte("tidemark.v1."+name))
+	return v.([]byte)
+}
+
+var types sync.Map // by name; there are as many as out topics

@@ -125,15 +125,24 @@ func (d *decoder) decode(ctx context.Context, in schemas.Input, f *source.Fetche
 	}
 	events := make([]schemas.Event, n)
 	raws := make([]core.Raw, n)
+	var items []schemas.Item // cut up for the events
 	for i := range f.Records {
 		r := &f.Records[i]
 		out := &c.recs[i]
 		out.Input, out.Offset = in, schemas.Offset(r.Offset)
-		raws[i] = core.Raw{Topic: f.Topic, Partition: f.Partition, Timestamp: schemas.EventTime(r.Timestamp), Key: r.Key, Value: r.Value, Headers: r.Headers}
+		raws[i] = core.Raw{Topic: f.Topic, Partition: f.Partition, Timestamp: schemas.EventTime(r.Timestamp), Key: r.Key, Value: r.Value}
 		out.Raw = &raws[i]
-		if v, ok := r.Header("traceparent"); ok {
-			out.Trace = v
+		if r.HasHeaders() {
+			raws[i].Headers = r.Headers
+			if v, ok := r.Header("traceparent"); ok {
+				out.Trace = v
+			}
 		}
+		if cap(items)-len(items) < eventItems {
+			items = make([]schemas.Item, 0, max(eventItems, min(n, 1024)))
+		}
+		at := len(items)
+		events[i].Items = items[at : at : at+eventItems]
 		dead, err := d.event(ctx, kind, r, &events[i])
 		if err != nil {
 			return c, err
@@ -143,9 +152,16 @@ func (d *decoder) decode(ctx context.Context, in schemas.Input, f *source.Fetche
 			continue
 		}
 		out.Event = &events[i]
+		if k := len(events[i].Items); k <= eventItems { // more went elsewhere
+			items = items[:at+k]
+		}
 	}
 	return c, nil
 }
+
+// eventItems is the room that an event is given for the lines of its order
+// before it needs memory of its own.
+const eventItems = 8
 
 func rawOf(f *source.Fetched, r *source.Record) *core.Raw {
 	return &core.Raw{Topic: f.Topic, Partition: f.Partition, Timestamp: schemas.EventTime(r.Timestamp), Key: r.Key, Value: r.Value, Headers: r.Headers}

@@ -42,6 +42,7 @@ type life struct {
 	waits   atomic.Pointer[string] // what that is; nil or "": nothing
 
 	inflight  bool
+	targets   map[schemas.Topic]target // the committer's
 	linger    *time.Timer
 	lingerAt  time.Time // since when triggers wait for company
 	phases    *phases

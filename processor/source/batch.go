@@ -27,6 +27,9 @@ type Record struct {
 	headerN    int32
 }
 
+// HasHeaders says whether there are any.
+func (r *Record) HasHeaders() bool { return r.headerN > 0 }
+
 // Headers decodes the record's headers; nil if there are none.
 func (r *Record) Headers() []schemas.Header {
 	if r.headerN == 0 {
