@@ -48,5 +48,6 @@ clean:
 
 include deploy/kafka/kafka.mk
 include deploy/python/python.mk
+include deploy/s3/s3.mk
 include e2e/clients/clients.mk
 include bench/bench.mk

@@ -16,7 +16,7 @@ import (
 func each(t *testing.T, test func(t *testing.T, b *Bucket)) {
 	addresses := map[string]string{"folder": "file://" + t.TempDir() + "/made/here", "memory": "mem://"}
 	if s3 := os.Getenv("TIDEMARK_TEST_S3"); s3 != "" {
-		addresses["s3"] = s3 + "&prefix=" + fmt.Sprintf("blobs-%d/", os.Getpid())
+		addresses["s3"] = s3 + fmt.Sprintf("&prefix=%s-%d/", t.Name(), os.Getpid())
 	}
 	for name, address := range addresses {
 		t.Run(name, func(t *testing.T) {
