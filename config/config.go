@@ -100,22 +100,6 @@ type KafkaTLS struct {
 	TLS
 }
 
-// The values of SASL.Mechanism.
-const (
-	SASLNone        = "none"
-	SASLPlain       = "plain"
-	SASLScramSHA256 = "scram-sha-256"
-	SASLScramSHA512 = "scram-sha-512"
-)
-
-// SASL is how the process says who it is.
-type SASL struct {
-	// Mechanism is one of the SASL constants. Production: scram-sha-512, or mTLS.
-	Mechanism string
-	Username  string
-	Password  Secret
-}
-
 // Fetch bounds what is asked of a broker at once.
 type Fetch struct {
 	// MaxWait is how long a broker holds a fetch without data.

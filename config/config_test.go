@@ -321,6 +321,8 @@ func TestEveryVariable(t *testing.T) {
 		"schema_registry.folder": true, "schema_registry.bearer_token": true,
 		"kafka.tls.ca_file": true, "kafka.tls.cert_file": true, "kafka.tls.key_file": true,
 		"schema_registry.tls.ca_file": true, "schema_registry.tls.cert_file": true, "schema_registry.tls.key_file": true,
+		"kafka.sasl.oauth.token_url": true, "kafka.sasl.oauth.client_id": true, "kafka.sasl.oauth.client_secret": true, "kafka.sasl.oauth.scope": true,
+		"kafka.sasl.oauth.audience": true, "kafka.sasl.oauth.ca_file": true, "kafka.sasl.oauth.extensions": true, "kafka.sasl.aws_region": true, // another mechanism's
 		"http.tls.cert_file": true, "http.tls.key_file": true, "http.tls.client_ca_file": true, "http.tls.operators": true,
 	}
 	var environ []string

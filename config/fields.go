@@ -55,6 +55,7 @@ var blocks = []struct{ path, about string }{
 	{"kafka.topics", "The inputs. Both have the same number of partitions."},
 	{"kafka.tls", ""},
 	{"kafka.sasl", ""},
+	{"kafka.sasl.oauth", "For the mechanism oauthbearer: client credentials from a token endpoint."},
 	{"kafka.fetch", ""},
 	{"schema_registry", "Where schemas come from: urls or folder, exactly one of them."},
 	{"schema_registry.tls", "For https addresses."},
@@ -101,11 +102,8 @@ func (c *Config) fields() []field {
 		boolean("kafka.tls.enabled", &k.TLS.Enabled, "Speak TLS to the brokers. Production: true."),
 	}
 	list = append(list, tlsFields("kafka.tls.", &k.TLS.TLS)...)
+	list = append(list, saslFields(&k.SASL)...)
 	list = append(list,
-		choice("kafka.sasl.mechanism", &k.SASL.Mechanism, "Production: scram-sha-512, or none with a client certificate.", SASLNone, SASLPlain, SASLScramSHA256, SASLScramSHA512),
-		field{path: "kafka.sasl.username", value: &k.SASL.Username, form: "a user name"},
-		field{path: "kafka.sasl.password", value: &k.SASL.Password, kind: secretKind,
-			about: "The value, file:PATH or env:NAME; literal:VALUE where the value itself begins like one of them. Production: file: or env:."},
 		duration("kafka.dial_timeout", &k.DialTimeout, 100*time.Millisecond, time.Minute, "Bounds connecting: TCP, TLS and SASL together."),
 		duration("kafka.session_timeout", &k.SessionTimeout, time.Second, 30*time.Minute, "A process silent for so long loses its tasks. Brokers refuse less than 6s and more than 30m unless told otherwise."),
 		duration("kafka.heartbeat_interval", &k.HeartbeatInterval, 50*time.Millisecond, 10*time.Minute, "Less than a third of session_timeout."),

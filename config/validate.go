@@ -176,16 +176,7 @@ func (l *loader) security() {
 	l.pair("kafka.tls.cert_file", "kafka.tls.key_file", "a client's certificate needs both")
 	l.pair("schema_registry.tls.cert_file", "schema_registry.tls.key_file", "a client's certificate needs both")
 
-	s := &k.SASL
-	for _, path := range []string{"kafka.sasl.username", "kafka.sasl.password"} {
-		f := l.table[path]
-		l.relate(s.Mechanism == SASLNone && f.isSet(), fields(path, "kafka.sasl.mechanism"),
-			"has no meaning while kafka.sasl.mechanism is none", "nothing, or another mechanism",
-			"set kafka.sasl.mechanism, mostly to scram-sha-512, or remove the key")
-		l.relate(s.Mechanism != SASLNone && !f.isSet(), fields(path, "kafka.sasl.mechanism"),
-			fmt.Sprintf("is missing; kafka.sasl.mechanism %s needs it", s.Mechanism), f.allowed(),
-			fmt.Sprintf("set it or %s, or set kafka.sasl.mechanism: none", variable(path)))
-	}
+	l.sasl()
 
 	l.relate(len(r.URLs) == 0 && r.Folder == "", fields("schema_registry.urls", "schema_registry.folder"),
 		"is missing, and so is schema_registry.folder", "one of the two",
@@ -250,18 +241,13 @@ func (c *Config) Warnings() []string {
 	}
 	warn(remote && k.SASL.Mechanism == SASLPlain && !k.TLS.Enabled,
 		"kafka.sasl.mechanism is plain without TLS: the password crosses the network in the clear; set kafka.tls.enabled: true")
+	warn(remote && k.SASL.Mechanism == SASLOAuth && !k.TLS.Enabled,
+		"kafka.sasl.mechanism is oauthbearer without TLS: the token crosses the network in the clear; set kafka.tls.enabled: true")
+	warn(plainHTTP(k.SASL.OAuth.TokenURL), "kafka.sasl.oauth.token_url is not https: the client's secret crosses the network in the clear")
 	warn(k.TLS.InsecureSkipVerify, "kafka.tls.insecure_skip_verify accepts any broker; set kafka.tls.ca_file instead")
 	warn(r.TLS.InsecureSkipVerify, "schema_registry.tls.insecure_skip_verify accepts any registry; set schema_registry.tls.ca_file instead")
 	for _, u := range r.URLs {
-		host := strings.TrimPrefix(strings.ToLower(u), "http://")
-		if host == strings.ToLower(u) || !r.Password.IsSet() && !r.BearerToken.IsSet() {
-			continue
-		}
-		host, _, _ = strings.Cut(host, "/")
-		if _, _, err := net.SplitHostPort(host); err != nil {
-			host = host + ":80"
-		}
-		warn(!isLoopback(host), "schema_registry.urls has "+u+": password or token cross the network in the clear; use https")
+		warn((r.Password.IsSet() || r.BearerToken.IsSet()) && plainHTTP(u), "schema_registry.urls has "+u+": password or token cross the network in the clear; use https")
 	}
 	warn(remote && k.CreateTopics && k.ReplicationFactor == 1,
 		"kafka.replication_factor is 1: a broker that is lost takes the journal with it; set 3, or -1 for the broker's default")
@@ -274,4 +260,17 @@ func (c *Config) Warnings() []string {
 	warn(open && h.TLS.CertFile == "" && (h.ReadToken.IsSet() || h.OperateToken.IsSet()),
 		"http.listen is open to other machines without TLS: tokens cross the network in the clear; set http.tls.cert_file and key_file, or let a proxy on this machine speak HTTPS")
 	return out
+}
+
+// plainHTTP says whether an address is one of http on another machine.
+func plainHTTP(u string) bool {
+	host := strings.TrimPrefix(strings.ToLower(u), "http://")
+	if host == strings.ToLower(u) {
+		return false
+	}
+	host, _, _ = strings.Cut(host, "/")
+	if _, _, err := net.SplitHostPort(host); err != nil {
+		host += ":80"
+	}
+	return !isLoopback(host)
 }

@@ -4,12 +4,15 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -146,14 +149,14 @@ type secured struct {
 
 var passwords = map[string]string{kafka.Admin: "admin-secret", "tidemark": "tidemark-secret", "publisher": "publisher-secret", "consumer": "consumer-secret", "operator": "operator-secret"}
 
-func newSecured(t *testing.T) *secured {
+func newSecured(t *testing.T, properties map[string]string) *secured {
 	t.Helper()
 	if os.Getenv("TIDEMARK_TEST_SECURE") == "" {
 		t.Skip("starts Java; make test-secure runs it")
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	node, err := kafka.Start(ctx, kafka.Options{Users: passwords})
+	node, err := kafka.Start(ctx, kafka.Options{Users: passwords, Properties: properties})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -396,7 +399,7 @@ func (s *secured) upgraded(config, customer string) {
 
 // TestSecuredRights is the promise of docs/kafka.md, "Access rights".
 func TestSecuredRights(t *testing.T) {
-	s := newSecured(t)
+	s := newSecured(t, nil)
 	rows := func(program string) []documented { return granted(s.table, program, s.names) }
 	tidemark, publisher, consumer, operator := s.as("tidemark"), s.as("publisher"), s.as("consumer"), s.as("operator")
 
@@ -502,7 +505,7 @@ func (s *secured) astray(r *kgo.Record) error {
 
 // TestSecuredByCertificate: the same without a password.
 func TestSecuredByCertificate(t *testing.T) {
-	s := newSecured(t)
+	s := newSecured(t, nil)
 	rows := granted(s.table, "run", s.names)
 	cert, key, err := s.node.Secured().Certificate("lifecycle")
 	if err != nil {
@@ -517,4 +520,64 @@ func TestSecuredByCertificate(t *testing.T) {
 	s.upgraded(s.as("consumer"), "anna")
 	c.end(t)
 	s.each("CN=lifecycle", rows[:1], "run", config)
+}
+
+// TestSecuredByToken: tokens from an endpoint, checked by Kafka against the
+// provider's keys. The broker ends sessions early, so that connections are made
+// anew with new tokens while the process works.
+func TestSecuredByToken(t *testing.T) {
+	s := newSecured(t, map[string]string{"listener.name.sasl_ssl.oauthbearer.connections.max.reauth.ms": "4000"})
+	var tokens atomic.Int64
+	provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if id, secret, _ := r.BasicAuth(); id != "tidemark" || secret != "topsecret" || r.FormValue("scope") != "kafka" {
+			http.Error(w, `{"error":"invalid_client"}`, http.StatusUnauthorized)
+			return
+		}
+		tokens.Add(1)
+		token, err := s.node.Secured().Token("lifecycle", time.Now(), 5*time.Second)
+		if err != nil {
+			t.Error(err)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"access_token":%q,"token_type":"Bearer","expires_in":5}`, token)
+	}))
+	t.Cleanup(provider.Close)
+	file := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(file, []byte("topsecret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	security := fmt.Sprintf("  tls: {enabled: true, ca_file: %q}\n  sasl: {mechanism: oauthbearer, oauth: {token_url: %q, client_id: tidemark, client_secret: %q, scope: kafka}}",
+		s.node.Secured().CAFile(), provider.URL, "file:"+file)
+	config := s.file("lifecycle", s.node.Addr(), security, "")
+	rows := granted(s.table, "run", s.names)
+	s.grant("lifecycle", append(rows, granted(s.table, "creating", s.names)...)...)
+	c := s.run("lifecycle", config)
+	s.grant("publisher", granted(s.table, "publish", s.names)...)
+	s.grant("consumer", granted(s.table, "tail", s.names)...)
+	publisher, consumer := s.as("publisher"), s.as("consumer")
+	for i := range 4 {
+		customer := fmt.Sprint("anna-", i)
+		s.must("publish", publisher, s.events(customer))
+		s.upgraded(consumer, customer)
+	}
+	if n := tokens.Load(); n < 2 {
+		t.Errorf("%d tokens", n)
+	}
+	c.end(t)
+	t.Logf("%d tokens; the log ends:\n%s", tokens.Load(), c.log.last(20))
+
+	// Nobody knows the principal of a token but the broker.
+	s.revoke("lifecycle", rows[0])
+	_, said, code := s.do("run", config)
+	if want := "does not allow this client the operation " + rows[0].operation; code != 1 || !strings.Contains(said, want) {
+		t.Errorf("exit %d, it does not say %q:\n%s", code, want, said)
+	}
+	wrong := s.file("wrong", s.node.Addr(), strings.Replace(security, "file:"+file, "literal:other", 1), "")
+	if _, said, code = s.do("run", wrong); code != 1 || !strings.Contains(said, "kafka.sasl.oauth.client_id and client_secret") {
+		t.Errorf("a wrong secret: exit %d\n%s", code, said)
+	}
+	password := s.file("password", s.node.Addr(), fmt.Sprintf("  tls: {enabled: true, ca_file: %q}\n  sasl: {mechanism: scram-sha-512, username: tidemark, password: other}", s.node.Secured().CAFile()), "")
+	if _, said, code = s.do("run", password); code != 1 || !strings.Contains(said, "kafka.sasl") {
+		t.Errorf("a wrong password: exit %d\n%s", code, said)
+	}
 }

@@ -268,7 +268,7 @@ func patiently[T any](ctx context.Context, log *slog.Logger, try func() (*T, err
 			return nil, nil
 		}
 		if !passing(err) {
-			return nil, err
+			return nil, refused(err)
 		}
 		log.Warn("waiting for the cluster", "err", err, "again_after", wait)
 		select {
@@ -282,12 +282,24 @@ func patiently[T any](ctx context.Context, log *slog.Logger, try func() (*T, err
 // passing says whether what failed may work in a while: no answer from the
 // cluster or the registry. A clear refusal (rights, passwords, topics) is final.
 func passing(err error) bool {
+	var token *kafkaconn.TokenError
+	if errors.As(err, &token) {
+		return token.Waited
+	}
 	var ke kafka.Error // has a Timeout method too, so it is asked about first
 	if errors.As(err, &ke) {
 		return ke.Temporary() && !errors.Is(err, rights.ErrMissing)
 	}
 	var net interface{ Timeout() bool }
 	return errors.Is(err, registry.ErrUnavailable) || errors.As(err, &net)
+}
+
+// refused says what to look at when the brokers do not know who we are.
+func refused(err error) error {
+	if errors.Is(err, kafka.SASLAuthenticationFailed) {
+		return fmt.Errorf("the brokers refuse who this says it is; look at kafka.sasl.mechanism, and at the user or client and the secret under kafka.sasl: %w", err)
+	}
+	return err
 }
 
 func instant(t schemas.EventTime) string {

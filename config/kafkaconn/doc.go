@@ -4,5 +4,6 @@
 //
 // It promises that both carry all of config.Kafka that a connection
 // hangs on, and that an unknown mechanism or an unreadable file is an error and
-// never a connection without the protection that was asked for. It dials nobody.
+// never a connection without the protection that was asked for. It dials nobody, but for the
+// tokens of OAUTHBEARER, which are fetched when a connection needs one.
 package kafkaconn

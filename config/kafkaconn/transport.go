@@ -90,8 +90,8 @@ func protection(k *config.Kafka) (*tls.Config, sasl.Mechanism, error) {
 	return t, m, nil
 }
 
-// mechanism returns nil for none. Plain and SCRAM mechanisms are stateless, so
-// all connections share one.
+// mechanism returns nil for none. All connections share one: plain and SCRAM
+// keep nothing, the others keep their token under a lock.
 func mechanism(s config.SASL) (sasl.Mechanism, error) {
 	switch s.Mechanism {
 	case config.SASLNone:
@@ -102,6 +102,14 @@ func mechanism(s config.SASL) (sasl.Mechanism, error) {
 		return scramOf(scram.SHA256, s)
 	case config.SASLScramSHA512:
 		return scramOf(scram.SHA512, s)
+	case config.SASLOAuth:
+		b, err := clientCredentials(s.OAuth)
+		if err != nil {
+			return nil, err
+		}
+		return b, nil
+	case config.SASLMSKIAM:
+		return mskIAM(s.AWSRegion), nil
 	}
 	return nil, fmt.Errorf("%w %q", ErrMechanism, s.Mechanism)
 }
