@@ -34,6 +34,7 @@ type Config struct {
 
 	file    string           // as given to Load
 	origins map[string]place // field path: where its value was given
+	strays  []string         // variables that set nothing, in words
 }
 
 // Kafka says which cluster, as whom, and with which limits.

@@ -5,8 +5,9 @@
 //
 //   - Load finds every mistake at once. Each Problem names the field, its value,
 //     where it stands (file:line:column or the variable), what is allowed there
-//     and how to cure it. Unknown keys and unknown TIDEMARK_ variables are
-//     mistakes, with the nearest right word.
+//     and how to cure it. Unknown keys are mistakes, with
+//     the nearest right word, and so are TIDEMARK_ variables that are near a known
+//     one or under a block; any other TIDEMARK_ variable is a warning.
 //   - Every field has one row in the table of fields.go, and only there: its
 //     name in the file, its variable, its limits and what is said about it.
 //     schema.json, tidemark.example.yaml, Show and the checks come from that

@@ -136,7 +136,7 @@ func (c *Config) fields() []field {
 		duration("commit.max_delay", &c.Commit.MaxDelay, time.Millisecond, time.Minute, "How long triggers wait for company, 1 ms: not at all. While a commit is under way they wait for it in any case."),
 		duration("commit.idle_delay", &c.Commit.IdleDelay, time.Millisecond, time.Hour, "The same for events that triggered nothing; not below max_delay."),
 		number("commit.max_events", &c.Commit.MaxEvents, 1, 10_000_000, "Events in one transaction."),
-		number("commit.max_triggers", &c.Commit.MaxTriggers, 1, 1_000_000, "Triggers in one transaction."),
+		number("commit.max_triggers", &c.Commit.MaxTriggers, 1, 25_000, "Triggers in one transaction. More might not fit into one record of the journal."),
 		size("commit.max_bytes", &c.Commit.MaxBytes, 64<<10, 256<<20, "Bytes of triggers in one transaction."),
 		field{path: "http.listen", value: &c.HTTP.Listen, check: isListen, form: "host:port or off", pattern: `^(off|\S*:[0-9]{1,5})$`,
 			about: "host:port, or off. Production: :9464 with tokens or client certificates, and tls."},

@@ -192,6 +192,9 @@ func (l *loader) readEnvironment() {
 		case f != nil, !strings.HasPrefix(name, prefix), foreign[name],
 			strings.HasPrefix(name, prefix+"TEST_"), service.MatchString(name):
 		default:
+			if l.stray(name, names) {
+				continue
+			}
 			cure := "unset it, or see tidemark.example.yaml for the keys there are"
 			if under := l.variablesUnder(name); len(under) > 0 {
 				cure = "it is a block: set its keys, such as " + under[0]
@@ -202,6 +205,30 @@ func (l *loader) readEnvironment() {
 				Allowed: "TIDEMARK_ and the key in capitals, two underscores for each dot, such as TIDEMARK_KAFKA__BROKERS"})
 		}
 	}
+}
+
+// maxSlip is how far from a known name a misspelling of it may be, see distance.
+const maxSlip = 2
+
+// stray reports whether a variable that sets nothing is as like as not somebody
+// else's, and keeps it for Warnings. A block's name, a key under a block and a
+// near miss are meant for us, and so a mistake.
+func (l *loader) stray(name string, names []string) bool {
+	if strings.Contains(name[len(prefix):], "__") || len(l.variablesUnder(name)) > 0 {
+		return false
+	}
+	text := fmt.Sprintf("the environment variable %s is not one of Tidemark's and sets nothing", shorten(name))
+	for _, known := range names {
+		// Underscores are what is forgotten most.
+		if distance(name, known, maxSlip) <= maxSlip || strings.ReplaceAll(name, "_", "") == strings.ReplaceAll(known, "_", "") {
+			return false
+		}
+	}
+	if w := nearest(name, names); w != "" {
+		text += "; the nearest name is " + w
+	}
+	l.config.strays = append(l.config.strays, text)
+	return true
 }
 
 // variablesUnder lists the variables of the block whose variable it would be.

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"time"
 )
@@ -228,7 +229,7 @@ func (c *Config) CheckClock(clock string) error {
 // Warnings says in plain words what is allowed and still unwise outside a
 // laptop; `run` logs them and `config check` prints them.
 func (c *Config) Warnings() []string {
-	var out []string
+	out := slices.Clone(c.strays)
 	warn := func(when bool, text string) {
 		if when {
 			out = append(out, text)

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
 	kafka "github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
@@ -222,6 +223,7 @@ func (c *commit) produceTo(ctx context.Context, group []*send) error {
 			RecordSet: protocol.RawRecordSet{Reader: bytes.NewReader(s.batch)},
 		})
 	}
+	sent := c.cfg.Now()
 	m, err := c.roundTrip(ctx, req)
 	if err != nil {
 		return err
@@ -232,6 +234,9 @@ func (c *commit) produceTo(ctx context.Context, group []*send) error {
 			if s := byKey[partitionKey{topic.Topic, partition.Partition}]; s != nil {
 				s.code = partition.ErrorCode
 				answers++
+				if c.cfg.Stats.Appended != nil && partition.ErrorCode == 0 && partition.LogAppendTime > 0 {
+					c.cfg.Stats.Appended(topic.Topic, time.UnixMilli(partition.LogAppendTime), sent, c.cfg.Now())
+				}
 			}
 		}
 	}

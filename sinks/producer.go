@@ -56,6 +56,10 @@ type Stats struct {
 	Phase func(op Op, took time.Duration, err error)
 	// Retry tells of a wait because of an error code of the Kafka protocol.
 	Retry func(op Op, code int16)
+	// Appended is told when a topic with LogAppendTime took a batch: the broker's
+	// clock then, and ours before the request and after the answer. It may be
+	// called from several goroutines at once.
+	Appended func(topic string, at, sent, answered time.Time)
 	// Committed tells of a transaction that ended well.
 	Committed func(records, batches, bytes int)
 }

@@ -22,6 +22,8 @@ type Options struct {
 	Partitions        int32 // where no input topic says it; 0: they must exist
 	ReplicationFactor int   // wanted; below 1: whatever the broker does
 	MinInsync         int   // wanted; below 1: whatever the broker does
+	// LooksBack is how far back the playbook's rules look; 0: not known.
+	LooksBack time.Duration
 }
 
 // Level says how bad a finding is.
@@ -37,6 +39,7 @@ type Finding struct {
 	Level   Level  `json:"level"`
 	Topic   string `json:"topic"`
 	Missing bool   `json:"missing"`
+	Hidden  bool   `json:"hidden"` // it exists, and its configuration may not be looked at
 	Problem string `json:"problem"`
 	Cure    string `json:"cure"`
 	Command string `json:"command"` // "" where none mends it
@@ -47,6 +50,7 @@ type Report struct {
 	Partitions int32     `json:"partitions"` // of the inputs, so many tasks; 0: not known
 	Topics     int       `json:"topics"`     // how many exist of those that are needed
 	Findings   []Finding `json:"findings"`   // in the order of Need
+	Brokers    int       `json:"brokers"`    // that the cluster has now
 
 	missing []Topic
 	split   string // why the inputs contradict each other; "" if they do not
@@ -65,6 +69,7 @@ func (r *Report) Wrong() (n int) {
 type found struct {
 	partitions int32
 	replicas   int // of the partition with the fewest
+	insync     int // likewise, of those that are in step
 	config     map[string]string
 	hidden     error // why its configuration could not be read
 }
@@ -72,11 +77,11 @@ type found struct {
 // Check compares; it changes nothing. The error is the cluster's.
 func Check(ctx context.Context, o Options) (*Report, error) {
 	c := o.client()
-	have, err := o.look(ctx, c)
+	r := &Report{}
+	have, err := o.look(ctx, c, r)
 	if err != nil {
 		return nil, err
 	}
-	r := &Report{}
 	orders, behaviors := have[o.Names.Orders], have[o.Names.Behaviors]
 	switch {
 	case orders != nil:
@@ -118,7 +123,7 @@ func (o *Options) client() *kafka.Client {
 // settings that are looked at.
 var settings = []string{"cleanup.policy", "retention.ms", "retention.bytes", "message.timestamp.type", "min.insync.replicas"}
 
-func (o *Options) look(ctx context.Context, c *kafka.Client) (map[string]*found, error) {
+func (o *Options) look(ctx context.Context, c *kafka.Client, r *Report) (map[string]*found, error) {
 	var names []string
 	for _, t := range Need(o.Names, 1) {
 		names = append(names, t.Name)
@@ -127,6 +132,7 @@ func (o *Options) look(ctx context.Context, c *kafka.Client) (map[string]*found,
 	if err != nil {
 		return nil, fmt.Errorf("topics: %w", err)
 	}
+	r.Brokers = len(m.Brokers)
 	have := map[string]*found{}
 	var ask []kafka.DescribeConfigRequestResource
 	for _, t := range m.Topics {
@@ -140,6 +146,9 @@ func (o *Options) look(ctx context.Context, c *kafka.Client) (map[string]*found,
 		for i, p := range t.Partitions {
 			if n := len(p.Replicas); i == 0 || n < f.replicas {
 				f.replicas = n
+			}
+			if n := len(p.Isr); i == 0 || n < f.insync {
+				f.insync = n
 			}
 		}
 		have[t.Name] = f
@@ -200,7 +209,8 @@ func (o *Options) compare(t Topic, f *found, partitions int32) (out []Finding) {
 		add(Advice, fmt.Sprintf("has %d replicas and kafka.replication_factor is %d", f.replicas, o.ReplicationFactor), "reassign it with kafka-reassign-partitions.sh", "")
 	}
 	if f.hidden != nil {
-		add(Advice, fmt.Sprintf("its configuration cannot be looked at: %v", f.hidden), "allow DESCRIBE_CONFIGS on the topic, or check it by hand", "")
+		add(Advice, fmt.Sprintf("its configuration cannot be looked at: %v", f.hidden), "allow DescribeConfigs on the topic, or check it by hand", "")
+		out[len(out)-1].Hidden = true
 		return out
 	}
 	if v := f.config["cleanup.policy"]; strings.Contains(v, "compact") {
@@ -215,6 +225,9 @@ func (o *Options) compare(t Topic, f *found, partitions int32) (out []Finding) {
 		}
 	case Input:
 		keeps(7*24*time.Hour, "a rebuild, a replay and `simulate` reach no further back")
+		if o.LooksBack > 7*24*time.Hour {
+			keeps(o.LooksBack, fmt.Sprintf("rules of the playbook look back %d days; a new rule, or a store that is lost without a checkpoint, knows no more than the topic holds", int(o.LooksBack.Hours()/24)))
+		}
 	case Out:
 		keeps(month, "a consumer that is down for longer misses triggers")
 	}
@@ -227,6 +240,8 @@ func (o *Options) compare(t Topic, f *found, partitions int32) (out []Finding) {
 		switch {
 		case f.replicas > 0 && n > f.replicas:
 			add(Wrong, fmt.Sprintf("has min.insync.replicas=%d and %d replicas: no write is ever taken", n, f.replicas), "lower it", set("min.insync.replicas", strconv.Itoa(max(1, f.replicas-1))))
+		case f.insync > 0 && n > f.insync:
+			add(Advice, fmt.Sprintf("has min.insync.replicas=%d and %d of %d replicas in step: writes wait until more are", n, f.insync, f.replicas), "look at the brokers that are behind or down", "")
 		case n < o.MinInsync:
 			add(Advice, fmt.Sprintf("has min.insync.replicas=%d and kafka.min_insync_replicas is %d", n, o.MinInsync), "raise it", set("min.insync.replicas", strconv.Itoa(o.MinInsync)))
 		}

@@ -30,6 +30,7 @@ type runCmd struct {
 	Config     string `required:"" help:"The configuration; every value can be given by environment too."`
 	Standalone bool   `help:"Own all tasks without asking the group; for a single process."`
 	Drain      bool   `help:"Bring the stores to the end of the journal and stop: before another engine version takes over. Stop all other processes first."`
+	FireFrom   string `help:"At the very first start: what became true earlier goes to suppressed-triggers. RFC 3339, beginning, or now; in the place of history.fire_from. Later it is refused unless it is the same." placeholder:"INSTANT"`
 	Partitions int32  `help:"Partitions of input topics that do not exist yet and may be created." default:"6"`
 }
 
@@ -115,18 +116,28 @@ func (r *runCmd) Run(ctx context.Context) (err error) {
 	}
 	po := runtime.PrepareOptions{Create: c.Kafka.CreateTopics, Partitions: r.Partitions, ReplicationFactor: c.Kafka.ReplicationFactor,
 		MinInsync: c.Kafka.MinInsyncReplicas, Playbook: pb, By: c.Instance, FireFrom: fireFrom(c, pb)}
+	if r.FireFrom != "" {
+		if po.FireFrom, err = chosenFireFrom(r.FireFrom, time.Now()); err != nil {
+			return usageError{err}
+		}
+		po.Choose = true
+	}
+	for _, w := range c.Warnings() {
+		log.Warn("configuration", "unwise", w)
+	}
+	if pb.Clock != playbook.Input {
+		rc.ClockLimit = clockLimit
+	}
+	if ok, err := patiently(ctx, log, func() (*bool, error) { return checkTopics(ctx, c, rc, pb, log) }); err != nil || ok == nil {
+		return err
+	}
 	prep, err := patiently(ctx, log, func() (*runtime.Prepared, error) { return runtime.Prepare(ctx, rc, po) })
 	if err != nil || prep == nil {
 		return err
 	}
 	prep.Apply(&rc, pb.Clock)
 	rc.CacheBytes = max(c.Store.CustomerCache/int64(prep.Tasks), 1<<20)
-	if prep.First {
-		log.Info("the very first start of this app", "fire_from", instant(prep.Genesis.FireFrom), "tasks", prep.Tasks, "playbook", prep.Playbook,
-			"meaning", "what became true before fire_from goes to suppressed-triggers with reason history; nobody is mailed for it")
-	} else {
-		log.Info("going on", "fire_from", instant(prep.Genesis.FireFrom), "tasks", prep.Tasks, "playbook", prep.Playbook)
-	}
+	tellStart(log, prep)
 	drained := make(chan struct{})
 	if r.Drain {
 		rc.OnState = drain(prep.Tasks, drained)
@@ -142,6 +153,7 @@ func (r *runCmd) Run(ctx context.Context) (err error) {
 		err = errors.Join(err, within(c.Kafka.TransactionTimeout+stopGrace, m.Wait))
 	}()
 	go m.CommitOffsets(work, time.Second)
+	go m.WatchPartitions(work, partitionsBeat)
 	if r.Standalone || r.Drain {
 		a := group.Assignment{Member: c.Instance, Commit: offsetsOf(c.Kafka.Group, c.Kafka.Brokers, transport)}
 		for i := range prep.Tasks {
@@ -300,13 +312,6 @@ func refused(err error) error {
 		return fmt.Errorf("the brokers refuse who this says it is; look at kafka.sasl.mechanism, and at the user or client and the secret under kafka.sasl: %w", err)
 	}
 	return err
-}
-
-func instant(t schemas.EventTime) string {
-	if t == 0 {
-		return "the beginning"
-	}
-	return time.UnixMilli(int64(t)).UTC().Format(time.RFC3339)
 }
 
 // fireFrom is what the configuration says, nil for the default of the clock.

@@ -108,6 +108,9 @@ type Config struct {
 	HistoryEnds [][2]schemas.Offset
 	// NoClosing: there was no history at the very first start, so nothing closes it.
 	NoClosing bool
+	// ClockLimit is how far the wall clock may be from the broker's before tasks
+	// pause; 0: it is not compared.
+	ClockLimit time.Duration
 	// Now is the wall clock. Default time.Now.
 	Now func() time.Time
 	// OnCommit is told after each commit; for progress bars and tests. May be nil.

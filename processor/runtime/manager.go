@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	kafka "github.com/segmentio/kafka-go"
@@ -25,6 +26,7 @@ type Manager struct {
 	cfg     Config
 	ids     *schemaIDs
 	readers *readers
+	halted  atomic.Pointer[error] // why no task may run any more; nil: they may
 
 	mu      sync.Mutex
 	tasks   map[int32]*runner
@@ -146,7 +148,9 @@ func (m *Manager) Assign(ctx context.Context, a group.Assignment) {
 		}
 	}
 	for _, t := range slices.Concat(a.Tasks, a.Standbys) {
-		if m.tasks[t] == nil {
+		// The group gives out partitions that were added to a topic since; they
+		// are no tasks, see WatchPartitions.
+		if m.tasks[t] == nil && t < m.cfg.Tasks {
 			m.start(ctx, t)
 		}
 	}

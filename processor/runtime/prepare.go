@@ -26,7 +26,10 @@ type PrepareOptions struct {
 	Playbook          *playbook.Playbook
 	// FireFrom is used at the very first start only. Nil: that moment (live), or the beginning (clock: input).
 	FireFrom *schemas.EventTime
-	By       string
+	// Choose says that FireFrom was asked for in so many words: a later start
+	// that asks for another one than the control topic has is refused.
+	Choose bool
+	By     string
 }
 
 // Prepared is what Prepare found and did.
@@ -35,11 +38,15 @@ type Prepared struct {
 	Created  []string
 	Genesis  core.Genesis
 	First    bool   // this was the very first start
+	History  Extent // what stood in the inputs then; of the very first start alone
 	Playbook string // version in force once the tasks take it
 }
 
 // ErrTopics is wrapped by every complaint about topics.
 var ErrTopics = errors.New("runtime: topics")
+
+// ErrFireFrom says that an app that has begun cannot choose when it fires from.
+var ErrFireFrom = errors.New("runtime: fire_from")
 
 // Prepare makes or checks the topics of an app, and puts genesis and playbook
 // into its control topic if they are not there.
@@ -240,6 +247,9 @@ func prepareControl(ctx context.Context, cfg *Config, c *kafka.Client, o Prepare
 	now := cfg.wall()
 	if !haveGenesis {
 		p.First = true
+		if p.History, err = extent(ctx, cfg, p.Tasks); err != nil {
+			return fmt.Errorf("look at the history: %w", err)
+		}
 		g := core.Genesis{FireFrom: now, Start: now, Partitions: p.Tasks}
 		if o.Playbook.Clock == playbook.Input {
 			g.FireFrom = 0
@@ -252,6 +262,9 @@ func prepareControl(ctx context.Context, cfg *Config, c *kafka.Client, o Prepare
 		}
 		p.Genesis = g
 		out = append(out, core.NewGenesis(g, o.By, now))
+	} else if o.Choose && o.FireFrom != nil && *o.FireFrom != p.Genesis.FireFrom {
+		return fmt.Errorf("%w: --fire-from says %s, and this app began with %s, which stands in %s and cannot change: triggers were published or suppressed by it; leave --fire-from out, or begin under another app name",
+			ErrFireFrom, instant(*o.FireFrom), instant(p.Genesis.FireFrom), cfg.Topics.Control)
 	} else if p.Genesis.Partitions != p.Tasks {
 		return fmt.Errorf("%w: the app began with %d partitions and the input topics now have %d; growing is a rebuild into a new app name", ErrTopics, p.Genesis.Partitions, p.Tasks)
 	}

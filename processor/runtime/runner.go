@@ -17,7 +17,7 @@ import (
 
 // fatal says whether an error needs an operator.
 func fatal(err error) bool {
-	for _, e := range []error{ErrJournal, ErrJournalLost, ErrReplay, ErrInputLost, ErrDeadLetters, core.ErrEngine, core.ErrControl, core.ErrInvariant, core.ErrPartitions, core.ErrNoGenesis, core.ErrNoPlaybook, state.ErrStoreVersion, state.ErrRow} {
+	for _, e := range []error{ErrJournal, ErrJournalLost, ErrReplay, ErrInputLost, ErrDeadLetters, ErrClock, core.ErrEngine, core.ErrControl, core.ErrInvariant, core.ErrPartitions, core.ErrNoGenesis, core.ErrNoPlaybook, state.ErrStoreVersion, state.ErrRow} {
 		if errors.Is(err, e) {
 			return true
 		}
@@ -61,11 +61,12 @@ func (m *Manager) runTask(ctx context.Context, task int32) {
 		sh.close()
 	}()
 	ph := &phases{}
+	clocks := &skew{limit: m.cfg.ClockLimit, journal: m.cfg.Topics.Journal}
 	prod := sinks.NewProducer(sinks.ProducerConfig{
 		Addr: kafka.TCP(m.cfg.Brokers...), Transport: m.cfg.Transport,
 		TransactionalIDs:   [2]string{fmt.Sprintf("tidemark-%s-%d-0", m.cfg.App, task), fmt.Sprintf("tidemark-%s-%d-1", m.cfg.App, task)},
 		TransactionTimeout: m.cfg.TransactionTimeout, Now: m.cfg.Now,
-		Stats: sinks.Stats{Phase: ph.note},
+		Stats: sinks.Stats{Phase: ph.note, Appended: clocks.appended},
 	})
 	backoff := m.cfg.BackoffMin
 	sought := false // a checkpoint newer than the store was looked for
@@ -83,6 +84,12 @@ func (m *Manager) runTask(ctx context.Context, task int32) {
 			log.Info("the task has a new owner")
 			return
 		}
+		if halted := m.halted.Load(); halted != nil {
+			show(telemetry.Paused, (*halted).Error())
+			<-lctx.Done()
+			end()
+			continue
+		}
 		if lctx.Err() != nil || !sh.open(lctx) {
 			end()
 			continue
@@ -91,7 +98,7 @@ func (m *Manager) runTask(ctx context.Context, task int32) {
 		l := &life{cfg: &m.cfg, task: task, ids: m.ids, readers: m.readers, shelf: sh, store: sh.store, prod: prod, phases: ph,
 			chunks: make(chan chunk, 1), failed: make(chan error, 1), commits: make(chan job, 1),
 			results: make(chan result, 1), probes: make(chan probe), nudge: make(chan struct{}, 1), committed: m.note, ranBefore: m.ranBefore,
-			seek: seek, saving: m.saving, uploads: m.uploads}
+			skew: clocks, seek: seek, saving: m.saving, uploads: m.uploads}
 		seek = false
 		var err error
 		if is == follow {

@@ -58,6 +58,7 @@ type life struct {
 	sent      [schemas.Inputs]int
 	stop      func() // ends the reader
 	ranBefore func(ctx context.Context, task int32) (string, error)
+	skew      *skew          // of the clocks; nil: not looked at
 	journal   schemas.Offset // a lower bound of where the journal goes on
 	landings  int            // commits of this life
 	status    string
@@ -600,6 +601,11 @@ func (l *life) landed(r result) error {
 	}
 	rd := r.ready
 	l.core.Applied(rd.Sequence)
+	if l.skew != nil {
+		if err := l.skew.err(); err != nil {
+			return err
+		}
+	}
 	// A record may stand before the marker of the commit before it, which has the
 	// other transactional id, but never before the marker of the one before that.
 	if l.landings++; l.landings == 1 {
