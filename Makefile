@@ -7,7 +7,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # Packages with goroutines of their own run under the race detector.
 RACE := ./processor/runtime/... ./processor/source/... ./processor/group/... ./sinks/... ./telemetry/... ./publish/...
 
-.PHONY: demo build test crash test-kafka test-secure bench lint clean
+.PHONY: demo build test crash test-kafka test-secure bench lint lint-go staticcheck lint-vulnerabilities lint-licences verify-deploy fuzz clean
 
 demo: build
 	$(BIN) demo $(ARGS)
@@ -39,9 +39,33 @@ test-secure:
 	@$(KAFKA_NODE) jars >/dev/null
 	TIDEMARK_TEST_SECURE=1 $(GO) test -count=1 -timeout 4m -run TestSecured ./e2e
 
-lint:
+# The last two fetch what they need through the module proxy, at fixed versions.
+lint: lint-go lint-vulnerabilities lint-licences
+
+lint-go:
 	test -z "$$(gofmt -l $$(git ls-files '*.go'))"
 	$(GO) vet ./...
+
+# Not part of lint: it takes more than a minute on two cores.
+staticcheck:
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 -checks SA*,-SA1019 ./...
+
+lint-vulnerabilities:
+	GO="$(GO)" sh deploy/ci/vulnerabilities.sh
+
+lint-licences:
+	$(GO) run -C deploy/ci/licences . -root "$(CURDIR)"
+
+# The files under deploy/ against the parsers of the programs that read them, in
+# modules of their own, since these need much.
+verify-deploy:
+	$(GO) test -C deploy/ci/licences ./...
+	$(GO) test -C deploy/verify ./...
+
+# All fuzz targets in turn, FUZZTIME each; FUZZ chooses some. bench/fuzz.md adds up.
+FUZZTIME ?= 10s
+fuzz:
+	$(GO) run ./deploy/ci/fuzz -time $(FUZZTIME) -only '$(FUZZ)' -record bench/fuzz.md -keep 20
 
 clean:
 	rm -rf bin

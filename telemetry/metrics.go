@@ -75,6 +75,7 @@ func (o Outcome) String() string {
 //	tidemark.input.lag           {record}   input, task    gauge
 //	tidemark.clock.lag           s          task           gauge, wall less the task's clock
 //	tidemark.store.bytes         By         task           gauge
+//	tidemark.disk.free           By                        gauge, where the stores lie
 //	tidemark.task.state          {task}     task, state    gauge, 1 for the state it is in
 type Metrics struct {
 	now func() time.Time
@@ -86,7 +87,8 @@ type Metrics struct {
 	publishedBy, suppressedBy, deadBy *family
 	phases                            [4][]metric.RecordOption
 
-	stores storeMetrics
+	stores  storeMetrics
+	dataDir atomic.Pointer[string]
 
 	// tasks is copied on write, so that the hot path takes no lock.
 	mu    sync.Mutex
@@ -149,6 +151,7 @@ func newMetrics(mp metric.MeterProvider, tasks *Tasks, now func() time.Time) (*M
 	m.timerDelay = b.histogram("tidemark.timer.lag", "How late the latest timer of a batch fired.", timerBuckets)
 	inputLag := b.gauge("tidemark.input.lag", "{record}", "Records of an input that the task has not taken yet.")
 	storeBytes := b.gauge("tidemark.store.bytes", "By", "Size of the task's store on disk.")
+	diskFree := b.gauge("tidemark.disk.free", "By", "Bytes that are free where the stores lie.")
 	state := b.gauge("tidemark.task.state", "{task}", "1 for the state that the task is in, 0 for the others.")
 	clockLag, err := b.meter.Float64ObservableGauge("tidemark.clock.lag", metric.WithUnit("s"),
 		metric.WithDescription("Wall time less the task's clock."))
@@ -172,6 +175,11 @@ func newMetrics(mp metric.MeterProvider, tasks *Tasks, now func() time.Time) (*M
 				o.ObserveFloat64(clockLag, float64(wall.UnixMilli()-v)/1000, s.observe...)
 			}
 		}
+		if dir := m.dataDir.Load(); dir != nil {
+			if free, err := freeBytes(*dir); err == nil {
+				o.ObserveInt64(diskFree, free)
+			}
+		}
 		for _, t := range tasks.Readiness().Tasks {
 			for _, name := range states {
 				var v int64
@@ -182,7 +190,7 @@ func newMetrics(mp metric.MeterProvider, tasks *Tasks, now func() time.Time) (*M
 			}
 		}
 		return nil
-	}, inputLag, storeBytes, clockLag, state)
+	}, inputLag, storeBytes, diskFree, clockLag, state)
 	if err != nil {
 		return nil, fmt.Errorf("telemetry: instruments: %w", err)
 	}
@@ -257,6 +265,10 @@ func (m *Metrics) InputLag(task int32, input schemas.Input, records int64) {
 func (m *Metrics) Clock(task int32, clock schemas.EventTime) {
 	m.of(task).clock.v.Store(int64(clock))
 }
+
+// DataDir names the folder of the stores, whose disk is looked at whenever
+// somebody collects. A folder that is not there yet gives no value.
+func (m *Metrics) DataDir(path string) { m.dataDir.Store(&path) }
 
 // StoreBytes puts down the size of a task's store on disk.
 func (m *Metrics) StoreBytes(task int32, bytes int64) {

@@ -146,6 +146,7 @@ func (r *runCmd) Run(ctx context.Context) (err error) {
 	if err != nil || m == nil {
 		return err
 	}
+	tel.Metrics.DataDir(c.DataDir)
 	work, stop := context.WithCancel(ctx)
 	defer func() {
 		tel.Tasks.Process("its end: the tasks let go")

@@ -126,6 +126,11 @@ func fuzz(t target, budget string, parallel int, log io.Writer) (int64, error) {
 	cmd.Stdout = io.MultiWriter(&out, log)
 	cmd.Stderr = log
 	err := cmd.Run()
+	// On a busy machine `go test` may be late to end its own workers, and calls that
+	// a failure, although no input failed.
+	if err != nil && bytes.Contains(out.Bytes(), []byte("context deadline exceeded")) && !bytes.Contains(out.Bytes(), []byte("Failing input")) {
+		err = nil
+	}
 	return executions(out.Bytes()), err
 }
 
