@@ -80,6 +80,7 @@ func (d *devCmd) Run(ctx context.Context) error {
 	say("\nAll is up; end with Ctrl-C. In another terminal, for example:")
 	say("  tidemark publish --config %s FILE.jsonl", connect)
 	say("  tidemark tail --config %s", connect)
+	say("Orders that are older than the playbook's horizon come too late now; for a history start with --no-processor (docs/first-hour.md).")
 	if d.Format == "json" {
 		err := json.NewEncoder(os.Stdout).Encode(devAddresses{App: d.App, Kafka: cl.broker.Addr(), Registry: cl.registry.URL(),
 			Metrics: "http://" + cl.tel.Addr() + "/metrics", Connection: connect, Playbook: pb.Version, Partitions: prep.Tasks})
