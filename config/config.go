@@ -122,7 +122,10 @@ type SchemaRegistry struct {
 	// AutoRegister lets Tidemark register its own schemas. Production: false
 	// where a pipeline does that.
 	AutoRegister bool
-	TLS          TLS // for https addresses
+	// Subjects is the naming strategy for Tidemark's own schemas: topic, record or
+	// topic-record.
+	Subjects string
+	TLS      TLS // for https addresses
 }
 
 // Store is memory that the tasks of a process share, in bytes.
@@ -255,7 +258,7 @@ func Default() *Config {
 			Fetch:              Fetch{MaxWait: 250 * time.Millisecond, PartitionMaxBytes: 4 << 20},
 			TransactionTimeout: 10 * time.Second,
 		},
-		SchemaRegistry: SchemaRegistry{AutoRegister: true},
+		SchemaRegistry: SchemaRegistry{AutoRegister: true, Subjects: "topic"},
 		Store:          Store{Cache: 64 << 20, Memtable: 16 << 20, CustomerCache: 64 << 20},
 		Checkpoint:     Checkpoint{Interval: 10 * time.Minute, Rate: 32 << 20, Keep: 3},
 		Commit: Commit{MaxDelay: time.Millisecond, IdleDelay: time.Second,

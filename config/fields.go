@@ -121,6 +121,7 @@ func (c *Config) fields() []field {
 		field{path: "schema_registry.password", value: &r.Password, kind: secretKind},
 		field{path: "schema_registry.bearer_token", value: &r.BearerToken, kind: secretKind},
 		boolean("schema_registry.auto_register", &r.AutoRegister, "Register Tidemark's own schemas. Production: false where a pipeline does that."),
+		choice("schema_registry.subjects", &r.Subjects, "Naming strategy of the subjects that Tidemark registers or looks up; reading goes by id alone.", "topic", "record", "topic-record"),
 	)
 	list = append(list, tlsFields("schema_registry.tls.", &r.TLS)...)
 	return append(list,

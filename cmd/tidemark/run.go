@@ -335,7 +335,7 @@ func openRegistry(c *config.Config) (runtime.Registry, func(), error) {
 		f, err := registry.OpenFolder(s.Folder)
 		return f, func() {}, err
 	}
-	rc := registry.Config{URLs: s.URLs, User: s.Username, Password: s.Password.Reveal(), Token: s.BearerToken.Reveal()}
+	rc := registry.Config{URLs: s.URLs, User: s.Username, Password: s.Password.Reveal(), Token: s.BearerToken.Reveal(), Naming: registry.Naming(s.Subjects)}
 	if s.TLS != (config.TLS{}) {
 		t, err := s.TLS.ClientConfig()
 		if err != nil {

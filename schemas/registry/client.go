@@ -27,6 +27,8 @@ type Config struct {
 	Token string
 	// TLS is used for https addresses; nil for the system's roots.
 	TLS *tls.Config
+	// Naming says under which subjects schemas are registered and looked up.
+	Naming Naming
 	// Timeout bounds one request to one address; 5 s if zero.
 	Timeout time.Duration
 	// Rounds is how often all addresses are tried before ErrUnavailable; 3 if zero.
@@ -92,6 +94,11 @@ func NewClient(config Config) (*Client, error) {
 	}
 	if config.User != "" && config.Token != "" {
 		faults = append(faults, errors.New("schema registry: both a user and a token"))
+	}
+	switch config.Naming {
+	case "", TopicName, RecordName, TopicRecordName:
+	default:
+		faults = append(faults, fmt.Errorf("schema registry: there is no naming strategy %q", string(config.Naming)))
 	}
 	if config.Timeout < 0 || config.Rounds < 0 || config.Backoff < 0 {
 		faults = append(faults, errors.New("schema registry: a negative time-out, number of rounds or back-off"))
@@ -219,6 +226,10 @@ func (c *Client) references(ctx context.Context, list []reference, seen map[stri
 // returns its id; a schema that is there already keeps its id. The error is an
 // *Error, of kind ErrIncompatible or ErrInvalid if the registry refused.
 func (c *Client) Register(ctx context.Context, subject, text string) (id int32, err error) {
+	subject, err = c.config.Naming.subject(subject, text)
+	if err != nil {
+		return 0, err
+	}
 	var answer struct {
 		ID int32 `json:"id"`
 	}
@@ -234,6 +245,10 @@ func (c *Client) Register(ctx context.Context, subject, text string) (id int32, 
 // registering it. The error is an *Error, of kind ErrNotFound if the subject or
 // the schema under it does not exist.
 func (c *Client) Lookup(ctx context.Context, subject, text string) (id int32, version int, err error) {
+	subject, err = c.config.Naming.subject(subject, text)
+	if err != nil {
+		return 0, 0, err
+	}
 	var answer struct {
 		ID      int32 `json:"id"`
 		Version int   `json:"version"`
