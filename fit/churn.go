@@ -28,20 +28,21 @@ type Point struct {
 
 // Model is one model, fitted before the cut and measured after it.
 type Model struct {
-	Name      string      `json:"model"`
-	AUC       float64     `json:"auc"` // chance that one who stays away ranks above one who returns
-	Table     []Point     `json:"table"`
-	Fit       *Likelihood `json:"fit,omitempty"`
-	Notes     []string    `json:"notes,omitempty"`
-	Levels    []Level     `json:"levels,omitempty"`
-	Bands     []Band      `json:"bands,omitempty"` // hiatus by frequency
-	Gap, Days int         `json:"-"`
-	Usable    bool        `json:"usable"`
+	Name    string      `json:"model"`
+	AUC     float64     `json:"auc"` // chance that one who stays away ranks above one who returns
+	Table   []Point     `json:"table"`
+	Fit     *Likelihood `json:"fit,omitempty"`
+	Notes   []string    `json:"notes,omitempty"`
+	Levels  []Level     `json:"levels,omitempty"`
+	Bands   []Band      `json:"bands,omitempty"`    // hiatus by frequency
+	GapDays float64     `json:"gap_days,omitempty"` // cycle: mean of closed gaps
+	Weight  *int64      `json:"weight,omitempty"`   // cycle: how many gaps of one's own it counts like
+	Curves  []CurveOf   `json:"curves,omitempty"`   // return-curve
+	Usable  bool        `json:"usable"`
 
 	params churn.Params
 	gap    schemas.EventTime
 	weight int64
-	curves []CurveOf
 }
 
 // Level is a proposed step of a warning.
@@ -53,14 +54,16 @@ type Level struct {
 
 // Band is proposed silences in days by frequency.
 type Band struct {
-	Orders            int64 `json:"orders"`
-	Early, Late, Lost int
+	Orders int64 `json:"orders"`
+	Early  int   `json:"early_days"`
+	Late   int   `json:"late_days"`
+	Lost   int   `json:"lost_days"`
 }
 
 // CurveOf is a return curve by frequency.
 type CurveOf struct {
-	Orders int64
-	Curve  churn.Curve
+	Orders int64       `json:"orders"`
+	Curve  churn.Curve `json:"curve"` // at: milliseconds of silence; stay: in a million
 }
 
 // ChurnReport is what came out.
@@ -286,6 +289,7 @@ func (r *ChurnReport) cycle(h *History, cut int, all []standing) *Model {
 	m.Usable = true
 	m.gap = schemas.EventTime(sum) * schemas.Day / schemas.EventTime(n)
 	m.weight = bestWeight(h, cut, m.gap)
+	m.GapDays, m.Weight = round4(float64(m.gap)/float64(schemas.Day)), &m.weight
 	c := churn.Cycle{Gap: m.gap, Weight: m.weight}
 	score := func(s *standing) float64 {
 		return float64(schemas.EventTime(s.silence)*schemas.Day) / float64(c.Mean(schemas.EventTime(s.span)*schemas.Day, s.days-1))
@@ -387,7 +391,7 @@ func (r *ChurnReport) curve(all []standing, bs []band) *Model {
 			m.Notes, m.Usable = append(m.Notes, fmt.Sprintf("customers with %d days or more are too few for a curve", b.Orders)), false
 			c = churn.Curve{{At: schemas.Day, Stay: 1_000_000}}
 		}
-		m.curves = append(m.curves, CurveOf{b.Orders, c})
+		m.Curves = append(m.Curves, CurveOf{b.Orders, c})
 		shortest = min(shortest, int(c.End()/schemas.Day))
 	}
 	if shortest < r.Horizon+7 {
@@ -396,12 +400,12 @@ func (r *ChurnReport) curve(all []standing, bs []band) *Model {
 	horizon := schemas.EventTime(r.Horizon) * schemas.Day
 	r.measure(m, all, func(s *standing) float64 {
 		k := 0
-		for i := range m.curves {
-			if m.curves[i].Orders <= s.days {
+		for i := range m.Curves {
+			if m.Curves[i].Orders <= s.days {
 				k = i
 			}
 		}
-		c := m.curves[k].Curve
+		c := m.Curves[k].Curve
 		return c.NoReturn(min(schemas.EventTime(s.silence)*schemas.Day, max(c.End()-horizon, 0)), horizon)
 	}, thresholds, true)
 	r.chanceLevels(m)

@@ -117,7 +117,7 @@ func (r *ChurnReport) models(h *History, s Source) string {
 			fmt.Fprintf(&b, "    gap: %s\n    weight: %d\n", playbook.FormatDuration(m.gap-m.gap%schemas.Minute), m.weight)
 		case "return-curve":
 			b.WriteString("    curve:\n")
-			for _, c := range m.curves {
+			for _, c := range m.Curves {
 				var days, away []string
 				for _, k := range c.Curve {
 					days = append(days, strconv.FormatInt(int64(k.At/schemas.Day), 10))

@@ -235,19 +235,15 @@ func printChurn(out io.Writer, h *fit.History, r *fit.ChurnReport) {
 		}
 	}
 	_ = w.Flush()
+	if r.Spend != nil {
+		printLikelihood(out, "spend (Gamma-Gamma)", r.Spend)
+	}
 	for _, m := range r.Models {
 		if m.Fit != nil {
-			fmt.Fprintf(out, "\n%s: log-likelihood %.2f,", m.Name, m.Fit.LogLikelihood)
-			for _, e := range m.Fit.Estimates {
-				fmt.Fprintf(out, " %s %.4g", e.Name, e.Value)
-				if e.Error != nil {
-					fmt.Fprintf(out, " ± %.2g", *e.Error)
-				}
-			}
-			fmt.Fprintf(out, "; %s, %s\n", either(m.Fit.Converged, "converged", "NOT converged"), either(m.Fit.Identified, "identified", "NOT identified"))
-			for _, n := range m.Fit.Notes {
-				fmt.Fprintf(out, "  %s\n", n)
-			}
+			printLikelihood(out, m.Name, m.Fit)
+		}
+		if m.Weight != nil {
+			fmt.Fprintf(out, "\n%s: mean gap %.1f days, which counts like %d gaps of a customer's own\n", m.Name, m.GapDays, *m.Weight)
 		}
 		for _, n := range m.Notes {
 			fmt.Fprintf(out, "\n%s: %s\n", m.Name, n)
@@ -260,6 +256,20 @@ func printChurn(out io.Writer, h *fit.History, r *fit.ChurnReport) {
 		fmt.Fprintf(out, "\nspend: %s\n", r.SpendNote)
 	}
 	fmt.Fprintf(out, "\nRecommended: %s. %s.\n", r.Recommended, strings.ToUpper(r.Why[:1])+r.Why[1:])
+}
+
+func printLikelihood(out io.Writer, name string, l *fit.Likelihood) {
+	fmt.Fprintf(out, "\n%s: log-likelihood %.2f,", name, l.LogLikelihood)
+	for _, e := range l.Estimates {
+		fmt.Fprintf(out, " %s %.4g", e.Name, e.Value)
+		if e.Error != nil {
+			fmt.Fprintf(out, " ± %.2g", *e.Error)
+		}
+	}
+	fmt.Fprintf(out, "; %s, %s\n", either(l.Converged, "converged", "NOT converged"), either(l.Identified, "identified", "NOT identified"))
+	for _, n := range l.Notes {
+		fmt.Fprintf(out, "  %s\n", n)
+	}
 }
 
 func either(yes bool, a, b string) string {

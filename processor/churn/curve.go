@@ -14,8 +14,8 @@ var ErrCurve = errors.New("churn: return curve")
 
 // Knot is one point of a return curve.
 type Knot struct {
-	At   schemas.EventTime // a silence
-	Stay int64             // how many in a million were still away then
+	At   schemas.EventTime `json:"at"`   // a silence
+	Stay int64             `json:"stay"` // how many in a million were still away then
 }
 
 // Curve says how many customers were still away after a silence, as a straight

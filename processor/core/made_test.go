@@ -86,6 +86,20 @@ churn:
     threshold: 0.7
     min_silence: 3d
     fallback: 25d
+  - name: gone in steps
+    model: mbgnbd
+    parameters: {r: 0.525, alpha: 6.183, a: 0.891, b: 1.614, unit: 1w}
+    horizon: 4w
+    levels: {early: 0.6, late: 0.7, lost: 0.8}
+    min_silence: 3d
+    fallback: {early: 12d, late: 20d, lost: 30d}
+  - name: by the curve
+    model: return-curve
+    parameters: {curve: [{orders: 1, days: [5, 20, 60], away: [.7, .4, .3]}, {orders: 4, days: [5, 20, 60], away: [.4, .1, .08]}]}
+    horizon: 10d
+    levels: {early: 0.5, lost: 0.8}
+    min_silence: 3d
+    fallback: 15d
   - name: steps
     model: cycle
     parameters: {gap: 9d, weight: 2}

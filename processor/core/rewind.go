@@ -25,9 +25,8 @@ func (c *Core) rewind(e *entry, v history.View, r rule, ch *change, now schemas.
 	if open >= 0 {
 		f := &st.Log[open]
 		was = move{at: f.At, to: f.To, ended: f.Ended}
-		openNow = move{at: f.At, to: f.To}
-		if open == first { // it became graver since: go back to where it stood
-			openNow.at, openNow.to = since, s.phase
+		openNow = move{at: since, to: s.phase}
+		if open == first { // it became graver since
 			first++
 		}
 	}
@@ -111,20 +110,32 @@ func (c *Core) rewind(e *entry, v history.View, r rule, ch *change, now schemas.
 func (c *Core) before(v history.View, r rule, st *state.Rule, first int, start schemas.EventTime) (s standing, since schemas.EventTime, open int) {
 	if first > 0 {
 		f := &st.Log[first-1]
+		if k, ok := r.(*churnRule); ok && f.Ended >= start && f.Ended != 0 && !k.proven(v, f) {
+			// What it rested on changed too long ago to be told, and now its end is in
+			// question: it goes on as the history has it, or not at all.
+			if phase, at := k.standing(v, start-1); phase != churnQuiet {
+				return standing{phase: phase, aux: r.resume(v, start-1)}, at, first - 1
+			}
+			return standing{aux: r.resume(v, start-1)}, st.Armed, -1
+		}
 		if endsEpisodes(r) && (f.Ended == 0 || f.Ended >= start) {
 			return standing{phase: f.To, aux: r.resume(v, f.At)}, f.At, first - 1
 		}
+	}
+	if k, ok := r.(*churnRule); ok && first < len(st.Log) && st.Log[first].From == churnQuiet {
+		// It became graver from start on. Before, nothing has changed, so the history
+		// says where it stood.
+		if phase, at := k.standing(v, start-1); phase != churnQuiet && at >= st.Armed {
+			return standing{phase: phase, aux: r.resume(v, start-1)}, at, first
+		}
+	}
+	if first > 0 {
+		f := &st.Log[first-1]
 		switch {
 		case f.Ended >= st.Armed && f.Ended != 0:
 			return standing{phase: f.From, aux: r.resume(v, start-1)}, f.Ended, -1
 		case f.At >= st.Armed && f.Ended == 0:
 			return standing{phase: f.To, aux: r.resume(v, start-1)}, f.At, -1
-		}
-	}
-	if k, ok := r.(*churnRule); ok && first < len(st.Log) && st.Log[first].From == churnQuiet {
-		// Before start nothing has changed, so the history says it as it was told.
-		if phase, at := k.standing(v, start-1); phase != churnQuiet && at >= st.Armed {
-			return standing{phase: phase, aux: r.resume(v, start-1)}, at, first
 		}
 	}
 	// A playbook put it there, or it stands where everybody begins.

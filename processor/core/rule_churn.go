@@ -9,6 +9,7 @@ import (
 	"tidemark/processor/history"
 	"tidemark/processor/numeric"
 	"tidemark/schemas"
+	"tidemark/state"
 )
 
 // churnRule: the phase says which level of warning is open (0: none, 1: the
@@ -158,6 +159,13 @@ func (r *churnRule) standing(v history.View, at schemas.EventTime) (int32, schem
 	return phase, from
 }
 
+// proven says whether by the history as it is known now an episode stood, at
+// its time, where it was told to stand.
+func (r *churnRule) proven(v history.View, f *state.Firing) bool {
+	phase, _ := r.standing(v, f.At)
+	return phase >= f.To
+}
+
 // btydAsk is what a buy-till-you-die question is asked with, all since the local day of the first order.
 type btydAsk struct {
 	origin schemas.EventTime
@@ -281,14 +289,23 @@ func (r *churnRule) trigger(v history.View, m *move) schemas.Trigger {
 	case d.fallback[k]:
 		t.Model += "+fallback"
 	}
-	p, start := r.risks(v, m, last)
-	t.Risk = &p
+	now, start := r.risks(v, m, last)
+	t.Risk = &now
 	if d.fallback[k] {
 		t.Evidence = []schemas.Evidence{
 			risk("p_no_order_within_horizon_at_min_silence", start, level.Threshold),
 			silence(d.at[k] - last),
 		}
+		if start < level.Threshold { // a curve that never gets there: the silence alone decides
+			t.Evidence[0], t.Evidence[1] = t.Evidence[1], t.Evidence[0]
+		}
 		return t
+	}
+	p := now
+	if r.pb.Model == playbook.ReturnCurve && d.at[k] < m.at {
+		// Told later than it became true. A curve may have come down again since:
+		// what counts is that it got there.
+		p = numeric.Round6(r.curves[r.band(v, m.facts)].curve.NoReturn(d.at[k]-last, r.pb.Horizon))
 	}
 	t.Evidence = []schemas.Evidence{risk("p_no_order_within_horizon", p, level.Threshold)}
 	return t
