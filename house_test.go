@@ -18,36 +18,37 @@ import (
 // that is not named here may import what it likes, and nobody named here may
 // import it.
 var rooms = map[string][]string{
-	"schemas":           {},
-	"schemas/avrojson":  {"schemas"},
-	"schemas/registry":  {"schemas"},
-	"state":             {"schemas"},
-	"state/checkpoint":  {"blobs", "schemas", "state"},
-	"blobs":             {},
-	"playbook":          {"schemas"},
-	"ingest":            {"schemas"},
-	"examples":          {},
-	"telemetry":         {"schemas"},
-	"sinks":             {"schemas"},
-	"fit":               {"playbook", "processor/churn", "schemas"},
-	"processor/numeric": {},
-	"processor/rfm":     {},
-	"processor/churn":   {"processor/numeric", "schemas"},
-	"processor/history": {"schemas", "state"},
-	"processor/tier":    {"playbook", "processor/history", "schemas"},
-	"processor/facts":   {"playbook", "processor/history", "schemas", "state"},
-	"processor/recall":  {"playbook", "schemas"},
-	"processor/core":    {"playbook", "processor/churn", "processor/facts", "processor/history", "processor/numeric", "processor/recall", "processor/rfm", "processor/tier", "schemas", "state"},
-	"processor/replay":  {"playbook", "processor/core", "schemas"},
-	"processor/source":  {"schemas"},
-	"processor/group":   {"schemas"},
-	"processor/rights":  {"processor/source"},
-	"processor/runtime": {"playbook", "processor/core", "processor/group", "processor/rights", "processor/source", "schemas", "schemas/registry", "sinks", "state", "state/checkpoint", "telemetry"},
+	"schemas":                 {},
+	"schemas/avrojson":        {"schemas"},
+	"schemas/registry":        {"schemas"},
+	"state":                   {"schemas"},
+	"state/checkpoint":        {"blobs", "schemas", "state"},
+	"blobs":                   {},
+	"playbook":                {"schemas"},
+	"ingest":                  {"schemas"},
+	"examples":                {},
+	"telemetry":               {"schemas"},
+	"sinks":                   {"schemas"},
+	"fit":                     {"playbook", "processor/churn", "schemas"},
+	"processor/numeric":       {},
+	"processor/rfm":           {},
+	"processor/churn":         {"processor/numeric", "schemas"},
+	"processor/history":       {"schemas", "state"},
+	"processor/tier":          {"playbook", "processor/history", "schemas"},
+	"processor/facts":         {"playbook", "processor/history", "schemas", "state"},
+	"processor/recall":        {"playbook", "schemas"},
+	"processor/core":          {"playbook", "processor/churn", "processor/facts", "processor/history", "processor/numeric", "processor/recall", "processor/rfm", "processor/tier", "schemas", "state"},
+	"processor/replay":        {"playbook", "processor/core", "schemas"},
+	"processor/replay/script": {"playbook", "processor/core", "schemas"},
+	"processor/source":        {"schemas"},
+	"processor/group":         {"schemas"},
+	"processor/rights":        {"processor/source"},
+	"processor/runtime":       {"playbook", "processor/core", "processor/group", "processor/rights", "processor/source", "schemas", "schemas/registry", "sinks", "state", "state/checkpoint", "telemetry"},
 }
 
 // pure rooms are a function of their input: no clock, no chance, no threads, no files.
 var pure = []string{"processor/core", "processor/history", "processor/facts", "processor/tier", "processor/recall", "processor/churn", "processor/rfm",
-	"processor/numeric", "processor/replay", "playbook"}
+	"processor/numeric", "processor/replay", "processor/replay/script", "playbook"}
 
 // Nothing under these may be imported by a pure room. playbook.Load reads the
 // one file that it is given.

@@ -302,7 +302,7 @@ func (p *builder) condition(b *block, key string) Condition {
 		return nil
 	}
 	for _, fact := range cond.reads {
-		if f, ok := p.out.FactNamed(fact); ok && f.Kind == FactAverage && !cond.native {
+		if f, ok := p.out.FactNamed(fact); ok && (f.Kind == FactAverage || f.Kind == FactRatio) && !cond.native {
 			p.c.problem(v, b.at(key), fmt.Sprintf("%s moves all the time, and only a comparison with a number says when to look", fact), fact+" >= 100000 and the like, joined by && and ||")
 			return nil
 		}

@@ -41,6 +41,7 @@ const (
 	FactText                       // text of the latest; "" before the first
 	FactFirst                      // text of the first
 	FactHeld                       // text of the latest if its value is 1 and it is younger than Within, 0: ever; else ""
+	FactRatio                      // average of a gauge over Window in whole percent of that over OfWindow, rounded down; 100 where there is nothing to compare with
 	FactAOV                        // average order value, lifetime, rounded down
 	FactRefunds                    // refunded orders, lifetime
 )
@@ -52,6 +53,7 @@ type Fact struct {
 	Stream      int // index into Playbook.Streams
 	Other       int // FactShare, FactOpen; FactStreak: of make-ups, -1: none
 	Window      Window
+	OfWindow    Window            // FactRatio
 	Within, For schemas.EventTime // FactOpen
 	MakeUps     int64             // FactStreak: at most so many missing days are made up in one streak
 	AtMost      int64             // FactStreak: no longer than this

@@ -111,13 +111,13 @@ func (p *builder) gauge(n *node, path string) {
 // factVerbs says how a value is made: the key that names its stream.
 var factVerbs = map[string]FactKind{"count": FactCount, "sum": FactSum, "average": FactAverage, "min": FactMin, "max": FactMax,
 	"last": FactLast, "days_since": FactSince, "days_since_first": FactSinceFirst, "streak": FactStreak, "share": FactShare,
-	"after": FactOpen, "attribute": FactText, "first_touch": FactFirst}
+	"ratio": FactRatio, "after": FactOpen, "attribute": FactText, "first_touch": FactFirst}
 
-var factVerbList = []string{"count", "sum", "average", "min", "max", "last", "days_since", "days_since_first", "streak", "share", "after", "attribute", "first_touch"}
+var factVerbList = []string{"count", "sum", "average", "min", "max", "last", "days_since", "days_since_first", "streak", "share", "ratio", "after", "attribute", "first_touch"}
 
 // factKeys are the keys that go with a verb, beside name.
 var factKeys = map[string][]string{"count": {"window"}, "sum": {"window"}, "average": {"window"}, "min": {"window"}, "max": {"window"},
-	"streak": {"make_up", "make_ups", "at_most"}, "share": {"of", "window"}, "after": {"without", "same", "within", "for"}, "attribute": {"behavior"}}
+	"streak": {"make_up", "make_ups", "at_most"}, "share": {"of", "window"}, "ratio": {"window", "of_window"}, "after": {"without", "same", "within", "for"}, "attribute": {"behavior"}}
 
 func (p *builder) factOf(n *node, path string) {
 	verb := ""
@@ -146,6 +146,10 @@ func (p *builder) factOf(n *node, path string) {
 		f.Stream = p.streamOf(b, verb)
 		f.Window = p.factWindow(b, verb)
 	}
+	if verb == "ratio" {
+		f.OfWindow = p.windowUnder(b, verb, "of_window")
+		p.ratioWindows(b, &f)
+	}
 	switch verb {
 	case "share":
 		f.Other = p.streamOf(b, "of")
@@ -159,7 +163,7 @@ func (p *builder) factOf(n *node, path string) {
 			f.MakeUps = b.integer("make_ups", 1, 1, 366)
 			p.c.problem(v, b.at("make_ups"), "says how many, but not of what", "make_up: the stream of make-ups")
 		}
-	case "average", "min", "max", "last":
+	case "average", "min", "max", "last", "ratio":
 		if s := &p.out.Streams[f.Stream]; verb != "last" && !s.Holds {
 			p.c.problem(b.get(verb), b.at(verb), fmt.Sprintf("%q is a stream of events, whose values hold for no time", s.Name), "the name of a gauge")
 		}
@@ -220,42 +224,60 @@ func (p *builder) streamOf(b *block, key string) int {
 var cycleWords = []string{"day", "week", "month", "quarter", "year"}
 
 // factWindow reads lifetime, {rolling: 30d} or the name of a cycle.
-func (p *builder) factWindow(b *block, verb string) Window {
-	if !contains(factKeys[verb], "window") {
+func (p *builder) factWindow(b *block, verb string) Window { return p.windowUnder(b, verb, "window") }
+
+func (p *builder) windowUnder(b *block, verb, key string) Window {
+	if !contains(factKeys[verb], key) {
 		return Window{}
 	}
-	bounded := verb == "average" || verb == "min" || verb == "max"
+	bounded := verb == "average" || verb == "ratio" || verb == "min" || verb == "max"
 	allowed := "{rolling: 30d}, day, week, month, quarter, year"
 	if !bounded {
 		allowed = "lifetime, " + allowed
 	}
-	v := b.get("window")
+	v := b.get(key)
 	if bounded {
-		v = b.need("window", allowed)
+		v = b.need(key, allowed)
 	}
 	if v == nil {
 		return Window{}
 	}
 	if v.kind == mapNode {
-		w := p.c.open(v, b.at("window"), "facts.values[].window", "")
+		w := p.c.open(v, b.at(key), "facts.values[]."+key, "")
 		w.need("rolling", "a duration such as 30d")
 		d := w.duration("rolling", schemas.Hour, schemas.Second, maxDuration)
 		p.needs(d)
 		return Window{Rolling: d}
 	}
-	s, ok := p.c.scalar(v, b.at("window"), allowed)
+	s, ok := p.c.scalar(v, b.at(key), allowed)
 	switch {
 	case !ok:
 	case s == "lifetime" && bounded:
-		p.c.problem(v, b.at("window"), "over a lifetime every value that ever held would have to be kept: state without a bound", allowed)
+		p.c.problem(v, b.at(key), "over a lifetime every value that ever held would have to be kept: state without a bound", allowed)
 	case s == "lifetime":
 	case contains(cycleWords, s):
 		p.needs(map[string]schemas.EventTime{"day": 2, "week": 8, "month": 32, "quarter": 93, "year": 367}[s] * schemas.Day)
 		return Window{Cycle: s}
 	default:
-		p.c.problem(v, b.at("window"), fmt.Sprintf("unknown value %q%s", shorten(s), didYouMean(s, append([]string{"lifetime"}, cycleWords...))), allowed)
+		p.c.problem(v, b.at(key), fmt.Sprintf("unknown value %q%s", shorten(s), didYouMean(s, append([]string{"lifetime"}, cycleWords...))), allowed)
 	}
 	return Window{}
+}
+
+// ratioWindows holds the two windows of a ratio against what can be compared exactly.
+func (p *builder) ratioWindows(b *block, f *Fact) {
+	const form = "two rolling windows in whole days or hours, of at most 3660d, such as {rolling: 7d} and {rolling: 90d}"
+	x, y := f.Window.Rolling, f.OfWindow.Rolling
+	if v := b.get("of_window"); v != nil && (x == 0 || y == 0 || x == y || max(x, y) > 3660*schemas.Day || max(x, y)/gcd(x, y) > 4096) {
+		p.c.problem(v, b.at("of_window"), "the two windows can't be compared", form)
+	}
+}
+
+func gcd(a, b schemas.EventTime) schemas.EventTime {
+	for b != 0 {
+		a, b = b, a%b
+	}
+	return a
 }
 
 // attributeFact: a text of the customer, from what registered or updated her.

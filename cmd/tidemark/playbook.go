@@ -9,6 +9,7 @@ import (
 
 type playbookCmd struct {
 	Check  playbookCheckCmd  `cmd:"" help:"Check playbooks; every mistake with line and column."`
+	Test   playbookTestCmd   `cmd:"" help:"Run scripts: events in, expected triggers out."`
 	Schema playbookSchemaCmd `cmd:"" help:"Print the JSON Schema of playbooks, for editors."`
 }
 
@@ -27,6 +28,9 @@ func (c *playbookCheckCmd) Run() error {
 			if c.Format == "text" {
 				fmt.Printf("%s: good: %s, version %s, clock %s, %d tiers, %d rfm, %d churn, %d recall\n",
 					file, pb.Name, pb.Version, clockName(pb), len(pb.Tiers), len(pb.RFM), len(pb.Churn), len(pb.Recall))
+				for _, name := range pb.Unread() {
+					fmt.Printf("%s: note: no rule reads the %s; it is published all the same\n", file, name)
+				}
 			}
 		}
 		if err := out.finish(c.Format, err); err != nil {

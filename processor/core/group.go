@@ -32,7 +32,9 @@ type group struct {
 	conds    []playbook.Condition
 
 	serial   int64 // changes with the history of the customer at hand
-	memo     []memo
+	memo     []*memo
+	here     *memo               // asked for last
+	moved    int64               // changes when a rule that others read moves
 	cand     []uint64            // rules to look at
 	instants []schemas.EventTime // of the rewind under way, ascending
 	turn     int                 // of memo, the next to use again
@@ -50,6 +52,7 @@ type memo struct {
 	c      *state.Customer
 	at     schemas.EventTime
 	serial int64
+	moved  int64
 	vals   []playbook.Value
 }
 
@@ -261,28 +264,41 @@ func (g *group) outerAt(v history.View, i int, at schemas.EventTime) playbook.Va
 // values are all facts as of an instant. The slice is good until 64 more
 // instants were asked for.
 func (g *group) values(v history.View, at schemas.EventTime) []playbook.Value {
-	var m *memo
+	m := g.here
+	if m != nil && m.at == at && m.serial == g.serial && m.c == v.C {
+		if m.moved != g.moved {
+			g.fillOuter(v, m)
+		}
+		return m.vals
+	}
+	m = nil
 	for i := len(g.memo) - 1; i >= 0; i-- {
-		if k := &g.memo[i]; k.at == at && k.serial == g.serial && k.c == v.C {
+		if k := g.memo[i]; k.at == at && k.serial == g.serial && k.c == v.C {
 			m = k
 			break
 		}
 	}
 	if m == nil {
 		if len(g.memo) < memos {
-			g.memo = append(g.memo, memo{vals: make([]playbook.Value, g.table.Len())})
-			m = &g.memo[len(g.memo)-1]
+			g.memo = append(g.memo, &memo{vals: make([]playbook.Value, g.table.Len())})
+			m = g.memo[len(g.memo)-1]
 		} else {
-			m = &g.memo[g.turn]
+			m = g.memo[g.turn]
 			g.turn = (g.turn + 1) % memos
 		}
 		m.c, m.at, m.serial = v.C, at, g.serial
 		g.table.Fill(v, at, g.external, m.vals)
 	}
-	for i := range g.outer {
-		m.vals[g.external+i] = g.outerAt(v, i, at)
-	}
+	g.fillOuter(v, m)
+	g.here = m
 	return m.vals
+}
+
+func (g *group) fillOuter(v history.View, m *memo) {
+	m.moved = g.moved
+	for i := range g.outer {
+		m.vals[g.external+i] = g.outerAt(v, i, m.at)
+	}
 }
 
 func (g *group) holds(k int, vals []playbook.Value) bool {
@@ -422,6 +438,7 @@ func (c *Core) settlePhases(e *entry, v history.View, ch *change, now schemas.Ev
 		e.EnsureRule(r.rid)
 		c.settleRule(e, v, r, ch, now)
 		if places := g.readers[r.rid]; len(places) > 0 {
+			g.moved++
 			g.follow(e.Rule(r.rid), ch.tc)
 			for _, p := range places {
 				g.table.Readers(p, g.mark)
@@ -533,6 +550,9 @@ func (c *Core) stepPhase(e *entry, v history.View, r *phaseRule, at schemas.Even
 		if st = e.Rule(r.rid); st.Due != 0 && st.Due <= at {
 			st.Due = at + 1
 		}
+	}
+	if len(g.readers[r.rid]) > 0 {
+		g.moved++
 	}
 	for _, p := range g.readers[r.rid] {
 		g.table.Changed(p, old[p], g.outerAt(v, p-g.external, at), g.mark)

@@ -3,6 +3,7 @@ package core
 import (
 	"slices"
 	"strconv"
+	"strings"
 
 	"tidemark/playbook"
 	"tidemark/processor/history"
@@ -181,25 +182,44 @@ func (r *phaseRule) evidence(v history.View, m *move) []schemas.Evidence {
 	return out
 }
 
+// plain is a value as evidence says it.
+func (g *group) plain(place int, v playbook.Value) string {
+	switch ref := g.table.Ref(place); {
+	case ref.Table == "tag" || ref.Table == "segment":
+		return strconv.FormatBool(v.Int != 0)
+	case ref.Table != "" && ref.Table != "tier_level":
+		return g.nameAt(place, v.Int)
+	case ref.Table == "" && g.table.Facts[place].IsText():
+		return v.Text
+	}
+	return strconv.FormatInt(v.Int, 10)
+}
+
 var cmpWords = [...]string{playbook.Less: "<", playbook.LessEqual: "<=", playbook.Greater: ">", playbook.GreaterEqual: ">=", playbook.Equal: "==", playbook.NotEqual: "!="}
 
 // evidence appends the comparisons of one condition, each true of the values.
 func (g *group) evidence(out []schemas.Evidence, k int, vals []playbook.Value) []schemas.Evidence {
 	if !g.table.IsNative(k) {
-		return append(out, playbook.Compared(g.conds[k], g.celFacts(vals))...)
+		// What compares facts with each other is told by their values.
+		from := len(out)
+		out = append(out, playbook.Compared(g.conds[k], g.celFacts(vals))...)
+		for _, place := range g.table.Reads(k) {
+			fact := g.table.Ref(place).String()
+			if slices.ContainsFunc(out[from:], func(l schemas.Evidence) bool { return l.Fact == fact && strings.Count(g.conds[k].Source(), fact) == 1 }) {
+				continue
+			}
+			value := g.plain(place, vals[place])
+			if line := (schemas.Evidence{Fact: fact, Value: value, Comparison: "==", Limit: value}); !slices.Contains(out, line) {
+				out = append(out, line)
+			}
+		}
+		return out
 	}
 	g.table.Compared(k, vals, func(place int, cmp playbook.Cmp, text bool, limit playbook.Value) {
 		ref := g.table.Ref(place)
-		line := schemas.Evidence{Fact: ref.String(), Comparison: cmpWords[cmp]}
-		switch {
-		case text:
-			line.Value, line.Limit = vals[place].Text, limit.Text
-		case ref.Table == "tag" || ref.Table == "segment":
-			line.Value, line.Limit = strconv.FormatBool(vals[place].Int != 0), strconv.FormatBool(limit.Int != 0)
-		case ref.Table != "" && ref.Table != "tier_level":
-			line.Value, line.Limit = g.nameAt(place, vals[place].Int), limit.Text
-		default:
-			line.Value, line.Limit = strconv.FormatInt(vals[place].Int, 10), strconv.FormatInt(limit.Int, 10)
+		line := schemas.Evidence{Fact: ref.String(), Value: g.plain(place, vals[place]), Comparison: cmpWords[cmp], Limit: limit.Text}
+		if !text && (ref.Table == "" || ref.Table == "tier_level" || ref.Table == "tag" || ref.Table == "segment") {
+			line.Limit = g.plain(place, limit)
 		}
 		if !slices.Contains(out, line) {
 			out = append(out, line)

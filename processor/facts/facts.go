@@ -55,6 +55,8 @@ func (f *Fact) Eval(v history.View, at schemas.EventTime) playbook.Value {
 		n = v.Tally(f.Stream, from, at, ever).Sum
 	case playbook.FactAverage:
 		n = f.average(v, at)
+	case playbook.FactRatio:
+		n = f.ratio(v, at)
 	case playbook.FactMin, playbook.FactMax:
 		n = f.extreme(v, at)
 	case playbook.FactLast:
@@ -123,6 +125,8 @@ func (f *Fact) Next(v history.View, at schemas.EventTime, value, lo, hi int64) s
 		return earlier(f.leaves(v, at, f.Stream), f.leaves(v, at, f.Other))
 	case playbook.FactAverage:
 		return f.nextAverage(v, at, lo, hi)
+	case playbook.FactRatio:
+		return f.nextRatio(v, at, lo, hi)
 	case playbook.FactMin, playbook.FactMax:
 		return f.nextExtreme(v, at)
 	case playbook.FactSince, playbook.FactSinceFirst, playbook.FactSilence:

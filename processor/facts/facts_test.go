@@ -41,6 +41,7 @@ func TestNextIsNeverLate(t *testing.T) {
 		{Name: "count", Kind: playbook.FactCount, Stream: 1, Window: rolling},
 		{Name: "sum", Kind: playbook.FactSum, Stream: 1, Window: rolling},
 		{Name: "average", Kind: playbook.FactAverage, Stream: 1, Window: rolling},
+		{Name: "ratio", Kind: playbook.FactRatio, Stream: 1, Window: playbook.Window{Rolling: 20}, OfWindow: rolling},
 		{Name: "min", Kind: playbook.FactMin, Stream: 1, Window: rolling},
 		{Name: "max", Kind: playbook.FactMax, Stream: 1, Window: rolling},
 		{Name: "share", Kind: playbook.FactShare, Stream: 1, Other: 2, Window: rolling},
@@ -68,7 +69,7 @@ func TestNextIsNeverLate(t *testing.T) {
 				f := bound(def)
 				rapid.Check(t, func(t *rapid.T) {
 					v := history.View{C: known(t, set.step), Zone: set.zone}
-					at := start + schemas.EventTime(rapid.IntRange(0, 300).Draw(t, "at"))*set.step
+					at := start + schemas.EventTime(rapid.IntRange(0, 130).Draw(t, "at"))*set.step
 					// Nothing comes any more.
 					kept := v.C.Marks[:0]
 					for _, m := range v.C.Marks {

@@ -33,7 +33,19 @@ func (a wide) minus(b wide) wide {
 	return wide{a.hi - b.hi - int64(borrow), lo}
 }
 
+// by is a*b; the caller sees to it that it fits.
+func (a wide) by(b int64) wide {
+	hi, lo := bits.Mul64(a.lo, uint64(b))
+	hi += uint64(a.hi) * uint64(b)
+	if b < 0 {
+		hi -= a.lo
+	}
+	return wide{int64(hi), lo}
+}
+
 func (a wide) negative() bool { return a.hi < 0 }
+
+func (a wide) positive() bool { return a.hi > 0 || a.hi == 0 && a.lo > 0 }
 
 // over is a/b rounded down, for b > 0; false where it does not fit.
 func (a wide) over(b int64) (int64, bool) {
