@@ -66,7 +66,7 @@ func TestStaticBinaryInAnEmptyRoot(t *testing.T) {
 	copied("../../cmd/tidemark/starter.yaml", "etc/tidemark/playbook.yaml")
 	place("run/secrets/read_token", []byte(strings.Repeat("0123456789abcdef", 2)+"\n"), 0o644)
 	place("zones.yaml", []byte("playbook: zones\nversion: 1\nclock: live\ntime_zone: Asia/Shanghai\ncurrency: CNY\ngrowth:\n  - name: g\n    per: {amount: \"1.00\", gives: 1}\n"), 0o644)
-	if err := os.MkdirAll(filepath.Join(root, "var/lib/tidemark"), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(root, "var/lib/tidemark"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Chown(filepath.Join(root, "var/lib/tidemark"), 65532, 65532); err != nil {
