@@ -20,6 +20,12 @@ test:
 	$(GO) test -race $(RACE)
 	$(GO) test -race -short ./e2e
 
+# Whole processors under a simulated network, disk and clock, one history for
+# each seed; bench/sim.md has the recorded runs. SEEDS: how many, FROM: the first.
+.PHONY: sim
+sim:
+	$(GO) test -count=1 -timeout 0 -v -run 'TestSeeds$$' ./processor/sim -args -seeds=$${SEEDS:-200} -from=$${FROM:-1}
+
 # 200 kill -9s of running processes, 50 of members of a group and 50 of a demo
 # that publishes; bench/crash.md has the figures of such a run.
 crash:

@@ -43,7 +43,10 @@ var rooms = map[string][]string{
 	"processor/source":        {"schemas"},
 	"processor/group":         {"schemas"},
 	"processor/rights":        {"processor/source"},
-	"processor/runtime":       {"playbook", "processor/core", "processor/group", "processor/rights", "processor/source", "schemas", "schemas/registry", "sinks", "state", "state/checkpoint", "telemetry"},
+	"processor/runtime":       {"playbook", "processor/core", "processor/group", "processor/internal/seam", "processor/rights", "processor/source", "schemas", "schemas/registry", "sinks", "state", "state/checkpoint", "telemetry"},
+
+	// The simulator's way into the commit path.
+	"processor/internal/seam": {"processor/core"},
 }
 
 // pure rooms are a function of their input: no clock, no chance, no threads, no files.

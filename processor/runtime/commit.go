@@ -80,6 +80,11 @@ func (l *life) one(ctx context.Context, j job) error {
 	ctx, cancel := context.WithTimeout(tctx, l.cfg.TransactionTimeout)
 	defer cancel()
 	*l.phases = phases{}
+	if l.cfg.seam.StoreFirst {
+		if err := l.store.Apply(rd.Batch, &rd.Position); err != nil {
+			return err
+		}
+	}
 	if err := l.prod.Commit(ctx, rd.Sequence, out); err != nil {
 		outcome := telemetry.Failed
 		if errors.Is(err, sinks.ErrFenced) {
@@ -90,9 +95,14 @@ func (l *life) one(ctx context.Context, j job) error {
 		return fmt.Errorf("commit %d: %w", rd.Sequence, err)
 	}
 	published := time.Since(begin) - step
-	if err := l.store.Apply(rd.Batch, &rd.Position); err != nil {
-		span.End(telemetry.Failed)
-		return err
+	if l.cfg.seam.Apply != nil {
+		l.cfg.seam.Apply()
+	}
+	if !l.cfg.seam.StoreFirst {
+		if err := l.store.Apply(rd.Batch, &rd.Position); err != nil {
+			span.End(telemetry.Failed)
+			return err
+		}
 	}
 	span.End(telemetry.Committed)
 	l.cfg.Telemetry.Metrics.Commit(l.task, telemetry.CommitPhases{Step: step, Produce: l.phases.produce, EndTxn: l.phases.end, Apply: time.Since(begin) - step - published})
@@ -165,6 +175,17 @@ func (p *pages) room() []schemas.Header {
 	at := len(p.headers)
 	p.headers = p.headers[:at+maxHeaders]
 	return p.headers[at : at : at+maxHeaders]
+}
+
+// ready is the core's Ready.
+func (l *life) ready() *core.Ready {
+	rd := l.core.Ready()
+	if rd != nil && l.cfg.seam.Ready != nil {
+		if b := l.cfg.seam.Ready(rd); b != nil {
+			l.core.Adopt(rd, b)
+		}
+	}
+	return rd
 }
 
 // records lays out what one transaction publishes, the journal record last.

@@ -9,6 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	kafka "github.com/segmentio/kafka-go"
 
+	"tidemark/processor/internal/seam"
 	"tidemark/processor/rights"
 	"tidemark/schemas"
 	"tidemark/state/checkpoint"
@@ -117,7 +118,12 @@ type Config struct {
 	OnCommit func(task int32, c Commit)
 	// OnState is told when a task's state changes. May be nil.
 	OnState func(task int32, state, detail string)
+
+	seam *seam.Commit // the simulator's; nil but there
 }
+
+// Seam lets the simulator into the path of a commit.
+func (c *Config) Seam(s *seam.Commit) { c.seam = s }
 
 // Commit is what one commit did.
 type Commit struct {
@@ -187,6 +193,9 @@ func (c *Config) defaults() {
 	}
 	if c.CacheBytes == 0 {
 		c.CacheBytes = 64 << 20
+	}
+	if c.seam == nil {
+		c.seam = &seam.Commit{}
 	}
 	if c.FS == nil {
 		c.FS = vfs.Default

@@ -558,7 +558,7 @@ func (l *life) flush(must bool) error {
 			return err
 		}
 	}
-	rd := l.core.Ready()
+	rd := l.ready()
 	if rd == nil {
 		if l.finished && !l.told && l.cfg.OnCommit != nil { // nothing was left to do
 			l.cfg.OnCommit(l.task, Commit{Sequence: l.core.Position().Sequence, Clock: l.core.Clock(), CaughtUp: l.atEnd(), Finished: true})
@@ -661,7 +661,7 @@ func (l *life) last() error {
 			return nil // the next owner settles it
 		}
 	}
-	if rd := l.core.Ready(); rd != nil {
+	if rd := l.ready(); rd != nil {
 		rd.Position.JournalNext = l.journal
 		l.inflight = true
 		l.commits <- job{rd, l.traces}

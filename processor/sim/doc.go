@@ -1,0 +1,30 @@
+// Package sim runs whole processors in one process, from one seed: the real
+// runtime, core, sinks, source and Kafka client over a network of its own, a
+// real Pebble store on a disk that loses what was not synced, and a model of a
+// Kafka cluster that does what a broker may do and a test broker seldom does.
+//
+// A run is a Script: a seed, sizes, a list of faults. Everything else follows
+// from the seed by hashing: what is published when, how long each request
+// takes, how long a transaction marker is on its way. One scheduler delivers one
+// thing at a time (a request, an answer, a fault) and waits until every
+// goroutine of the processors is blocked before the next, under the clock of
+// testing/synctest. A fault taken out of the script leaves the others as they
+// are, so that a failing script can be made short; see Shrink.
+//
+// What is checked, by the auditor of package e2e, from outside: what a
+// read_committed consumer sees is what a pure replay of the journals gives, byte
+// for byte and in order per partition; the runs cover every committed input
+// record exactly once; clocks never go back; the chain of hashes is whole. And
+// once the faults are over: all that was published is taken within a minute.
+//
+// What is not the real thing: brokers (topics, leaders, transactions and their
+// markers, producer epochs and sequences, the last stable offset, after the
+// Java broker 4.1), group membership (assignments come when and to whom the
+// script says), the registry. Blob checkpoints are not simulated yet.
+//
+// The goroutines of the processors are scheduled by Go. With one delivery at a
+// time and GOMAXPROCS 1 a seed gives the same history nearly always; what a
+// select with two ready cases picks is Go's. A test counts how often.
+//
+// Only tests may import it: it runs inside a test's bubble.
+package sim
