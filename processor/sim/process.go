@@ -19,8 +19,11 @@ import (
 
 const (
 	damaged = "the store is damaged" // state.ErrCorrupt
-	app     = "sim"
-	dataDir = "/data"
+	// A loss of power while a store is made for the first time can leave its
+	// marker without what the marker names; Pebble then opens it no more.
+	halfMade = "could not open manifest file"
+	app      = "sim"
+	dataDir  = "/data"
 )
 
 var topics = runtime.TopicsOf(app, "")
@@ -155,7 +158,11 @@ func (p *process) wind() {
 	}()
 }
 
-func (p *process) wipe() { must(p.kept.RemoveAll(dataDir)); must(p.kept.MkdirAll(dataDir, 0o700)) }
+// wipe gives the machine a new disk.
+func (p *process) wipe() {
+	p.kept = vfs.NewCrashableMem()
+	must(p.kept.MkdirAll(dataDir, 0o700))
+}
 
 // mend does what an operator does: a store that can't be read goes, and the
 // process starts again.
@@ -169,7 +176,7 @@ func (p *process) mend() {
 		why += p.paused[t]
 	}
 	p.mu.Unlock()
-	if strings.Contains(why, damaged) {
+	if strings.Contains(why, damaged) || strings.Contains(why, halfMade) {
 		p.w.count("operator removed a store")
 		p.w.log.add("operator: p%d: %s", p.n, why)
 		p.kill(100, p.wipe)
