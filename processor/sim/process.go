@@ -176,7 +176,7 @@ func (p *process) mend() {
 		why += p.paused[t]
 	}
 	p.mu.Unlock()
-	if strings.Contains(why, damaged) || strings.Contains(why, halfMade) {
+	if strings.Contains(why, damaged) || strings.Contains(why, halfMade) || strings.Contains(why, "is not pristine") {
 		p.w.count("operator removed a store")
 		p.w.log.add("operator: p%d: %s", p.n, why)
 		p.kill(100, p.wipe)
