@@ -255,7 +255,7 @@ func Default() *Config {
 			SessionTimeout:     10 * time.Second,
 			HeartbeatInterval:  3 * time.Second,
 			RebalanceTimeout:   30 * time.Second,
-			Fetch:              Fetch{MaxWait: 250 * time.Millisecond, PartitionMaxBytes: 4 << 20},
+			Fetch:              Fetch{MaxWait: 250 * time.Millisecond, PartitionMaxBytes: 1 << 20},
 			TransactionTimeout: 10 * time.Second,
 		},
 		SchemaRegistry: SchemaRegistry{AutoRegister: true, Subjects: "topic"},

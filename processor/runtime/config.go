@@ -82,8 +82,8 @@ type Config struct {
 
 	TransactionTimeout time.Duration // default 10 s
 	FetchMaxWait       time.Duration // default 250 ms
-	PartitionMaxBytes  int32         // default 4 MiB
-	QueueRecords       int           // decoded records that may wait per input; default 20,000
+	PartitionMaxBytes  int32         // default 1 MiB
+	QueueRecords       int           // decoded records that may wait per input; default 32,000
 	MaxDelay           time.Duration // triggers wait so long for company; up to 1 ms, the default: not at all
 	QueueBytes         int           // and their bytes; default 32 MiB
 	IdleDelay          time.Duration // commit at least so often while records are taken; default 1 s
@@ -183,13 +183,13 @@ func (c *Config) defaults() {
 	def(&c.BackoffMin, 100*time.Millisecond)
 	def(&c.BackoffMax, 10*time.Second)
 	def(&c.ProbeEvery, 100*time.Millisecond)
-	num(&c.QueueRecords, 20_000)
+	num(&c.QueueRecords, 32_000)
 	num(&c.QueueBytes, 32<<20)
 	num(&c.MaxEvents, 50_000)
 	num(&c.MaxTriggers, 20_000)
 	num(&c.MaxBytes, 8<<20)
 	if c.PartitionMaxBytes == 0 {
-		c.PartitionMaxBytes = 4 << 20
+		c.PartitionMaxBytes = 1 << 20
 	}
 	if c.CacheBytes == 0 {
 		c.CacheBytes = 64 << 20

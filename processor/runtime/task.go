@@ -45,6 +45,7 @@ type life struct {
 	targets   map[schemas.Topic]target // the committer's
 	linger    *time.Timer
 	lingerAt  time.Time // since when triggers wait for company
+	gatherAt  time.Time // since when a batch is gathered
 	phases    *phases
 	ending    <-chan struct{}
 	lastFlush time.Time
@@ -315,6 +316,9 @@ func (l *life) work(ctx context.Context) error {
 		if pb != nil {
 			l.q[schemas.OrderEvents].screen(pb.MaxEventBytes)
 			l.q[schemas.BehaviorEvents].screen(pb.MaxEventBytes)
+		}
+		if l.gathering(time.Now()) {
+			break
 		}
 		l.batch = l.q.merge(l.batch[:0], takeAtOnce, pb != nil)
 		if len(l.batch) == 0 {
