@@ -217,6 +217,12 @@ func (c crashes) run(t *testing.T) {
 	go l.run(ctx, loaded)
 
 	dirs := [2]string{t.TempDir(), t.TempDir()}
+	// A wiped folder is restored from what both save here; two members of a group
+	// follow each other's tasks too.
+	more := fmt.Sprintf("checkpoint: {url: \"file://%s\", interval: 500ms}\n", t.TempDir())
+	if c.group {
+		more += "standby: {copies: 1}\n"
+	}
 	var procs [2]*child
 	starts, wipes, calm, both := 0, 0, 0, 0
 	var args []string
@@ -226,7 +232,7 @@ func (c crashes) run(t *testing.T) {
 	start := func(i int) {
 		starts++
 		name := fmt.Sprintf("%c%d", 'a'+i, starts)
-		procs[i] = w.spawn(name, w.runConfig(name, dirs[i], pb, ""), args...)
+		procs[i] = w.spawn(name, w.runConfig(name, dirs[i], pb, more), args...)
 	}
 	finish := func(i int, kill bool) {
 		p := procs[i]

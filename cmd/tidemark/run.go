@@ -183,7 +183,7 @@ func (r *runCmd) Run(ctx context.Context) (err error) {
 	defer leave()
 	go func() {
 		<-ctx.Done()
-		m.Wait()
+		_ = within(c.Kafka.TransactionTimeout+stopGrace, m.Wait) // told below
 		leave()
 	}()
 	host, _ := os.Hostname() // "" if there is none: standbys are then placed by process alone

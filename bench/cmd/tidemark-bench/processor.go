@@ -46,14 +46,22 @@ kafka:
   topics: {orders: %s, behaviors: %s}
   out_prefix: %s-
 schema_registry: {urls: ["%s"]}
+checkpoint: {url: "file://%s"}
 http: {listen: "%s"}
 log: {level: warn}
-`, app, p.data(), p.playbook, c.Kafka, ordersTopic(app), behaviorsTopic(app), app, c.Registry, p.http)
+`, app, p.data(), p.playbook, c.Kafka, ordersTopic(app), behaviorsTopic(app), app, c.Registry, p.checkpoints(), p.http)
 	return p, os.WriteFile(p.config(), []byte(text), 0o644)
 }
 
 func (p *processor) config() string { return filepath.Join(p.dir, p.app+".yaml") }
-func (p *processor) data() string   { return filepath.Join(p.dir, p.app+".data") }
+func (p *processor) checkpoints() string {
+	dir, err := filepath.Abs(filepath.Join(p.dir, p.app+".checkpoints"))
+	if err != nil {
+		panic(err) // there is no working directory
+	}
+	return dir
+}
+func (p *processor) data() string { return filepath.Join(p.dir, p.app+".data") }
 
 // start starts the process; it may be started again after it ended.
 func (p *processor) start() (err error) {

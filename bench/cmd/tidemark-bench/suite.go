@@ -24,7 +24,7 @@ type suiteCmd struct {
 	Rates          []int         `help:"Events a second of the latency runs." default:"1000"`
 	LatencySeconds int           `help:"Length of a latency run." default:"30"`
 	ReplayEvents   int           `help:"Events of the replayed file, after the warm-up." default:"1000000"`
-	Only           []string      `help:"Scenarios: throughput, restart, latency, replay, profile." enum:"throughput,restart,latency,replay,profile" default:"throughput,restart,latency,replay,profile"`
+	Only           []string      `help:"Scenarios: throughput, restart, restore, latency, replay, profile." enum:"throughput,restart,restore,latency,replay,profile" default:"throughput,restart,restore,latency,replay,profile"`
 	Every          time.Duration `help:"How often a running process is looked at." default:"100ms"`
 	Note           string        `help:"What else the machine did; kept with the record."`
 	Out            string        `help:"Folder of the records; profiles go beside it." default:"bench/results"`

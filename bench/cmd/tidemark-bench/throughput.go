@@ -142,6 +142,11 @@ func (b *bench) throughput(ctx context.Context, customers int, profiled bool) er
 			return err
 		}
 	}
+	if b.wants("restore") && !profiled {
+		if err := b.restore(ctx, p, customers); err != nil {
+			return err
+		}
+	}
 	if _, err := p.stop(); err != nil {
 		return err
 	}

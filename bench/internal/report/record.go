@@ -16,6 +16,7 @@ type Record struct {
 	Latency    []Latency    `json:"latency,omitempty"`
 	Replay     []Replay     `json:"replay,omitempty"`
 	Restart    []Restart    `json:"restart,omitempty"`
+	Restore    []Restore    `json:"restore,omitempty"`
 }
 
 // Machine is where it ran.
@@ -129,4 +130,14 @@ type Restart struct {
 	CaughtUp    float64 `json:"seconds_to_caught_up"`
 	Behind      float64 `json:"events_behind"`
 	OthersCores float64 `json:"others_cores"`
+}
+
+// Restore is what follows the loss of a disk: a new process, an empty folder,
+// checkpoints in a folder of the same machine.
+type Restore struct {
+	Customers      int     `json:"customers"`
+	Bytes          int64   `json:"checkpoint_bytes"`      // of all tasks
+	CheckpointTook float64 `json:"seconds_to_checkpoint"` // until all tasks had one, under the limit of checkpoint.rate
+	Ready          float64 `json:"seconds_to_ready"`      // exec to /readyz 200
+	OthersCores    float64 `json:"others_cores"`
 }

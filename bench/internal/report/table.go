@@ -60,6 +60,13 @@ func Table(w io.Writer, r *Record) error {
 		}
 		t.end()
 	}
+	if len(r.Restore) > 0 {
+		t.head("empty disk: customers", "checkpoint MiB", "saved after s", "ready s", "others' cores")
+		for _, x := range r.Restore {
+			t.row(fmt.Sprint(x.Customers), fmt.Sprintf("%.0f", float64(x.Bytes)/mib), f2(x.CheckpointTook), f2(x.Ready), f2(x.OthersCores))
+		}
+		t.end()
+	}
 	if len(r.Replay) > 0 {
 		t.head("replay: customers", "events", "events/s", "CPU s/M", "peak RSS MiB", "triggers", "others' cores")
 		for _, x := range r.Replay {
