@@ -302,15 +302,17 @@ func (l *lines) last(n int) string {
 	return strings.Join(l.all[max(len(l.all)-n, 0):], "\n")
 }
 
-func (l *lines) has(text string) bool {
+func (l *lines) has(text string) bool { return l.count(text) > 0 }
+
+func (l *lines) count(text string) (n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, s := range l.all {
 		if strings.Contains(s, text) {
-			return true
+			n++
 		}
 	}
-	return false
+	return n
 }
 
 // seeded gives a random source and tells its seed.

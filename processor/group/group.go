@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	kafka "github.com/segmentio/kafka-go"
@@ -42,9 +43,13 @@ type Assignment struct {
 // group talks, tasks keep what they have.
 func Run(ctx context.Context, cfg Config, on func(Assignment)) error {
 	quiet := kafka.LoggerFunc(func(string, ...any) {})
+	topics := cfg.Topics
+	if cfg.Journal != "" { // a member is told only of partitions of topics that it subscribes to
+		topics = slices.Concat(topics, []string{cfg.Journal})
+	}
 	for ctx.Err() == nil {
 		g, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
-			ID: cfg.Group, Brokers: cfg.Brokers, Dialer: cfg.Dialer, Topics: cfg.Topics,
+			ID: cfg.Group, Brokers: cfg.Brokers, Dialer: cfg.Dialer, Topics: topics,
 			GroupBalancers:    []kafka.GroupBalancer{&sticky{owned: cfg.Owned, warm: cfg.Warm, host: cfg.Host, journal: cfg.Journal, copies: cfg.Standbys}},
 			HeartbeatInterval: cfg.Heartbeat, SessionTimeout: cfg.Session, RebalanceTimeout: cfg.Rebalance,
 			JoinGroupBackoff: cfg.JoinBackoff, StartOffset: kafka.FirstOffset, Logger: quiet, ErrorLogger: quiet,

@@ -13,8 +13,8 @@ const protocol = "tidemark-sticky"
 
 // sticky assigns partition numbers, each with all topics that have it, evenly
 // and with as few moves as that allows; what has to move goes to a member that
-// holds a warm copy. Standbys are assigned as partitions of the journal's topic,
-// which nobody subscribes to: who is given one follows that task.
+// holds a warm copy. Standbys are assigned as partitions of the journal's topic:
+// who is given one follows that task.
 type sticky struct {
 	owned   func() []int32
 	warm    func() map[int32]int64
@@ -45,6 +45,9 @@ func (s *sticky) UserData() ([]byte, error) {
 func (s *sticky) AssignGroups(members []kafka.GroupMember, partitions []kafka.Partition) kafka.GroupMemberAssignments {
 	tasks := map[int]map[string]bool{}
 	for _, p := range partitions {
+		if p.Topic == s.journal && s.journal != "" {
+			continue // says who follows, not what there is to do
+		}
 		if tasks[p.ID] == nil {
 			tasks[p.ID] = map[string]bool{}
 		}

@@ -137,3 +137,76 @@ func TestUserDataTellsWhatIsOwned(t *testing.T) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
+
+func warmMember(id, host string, warm map[int32]int64, owned ...int32) kafka.GroupMember {
+	b, _ := json.Marshal(userData{Owned: owned, Warm: warm, Host: host})
+	return kafka.GroupMember{ID: id, UserData: b}
+}
+
+// A task without an owner goes to the newest copy, and standbys away from it.
+func TestWarmCopiesAndStandbys(t *testing.T) {
+	s := &sticky{journal: "journal", copies: 1}
+	members := []kafka.GroupMember{
+		warmMember("a", "h1", map[int32]int64{0: 10, 1: 10}, 0, 1),
+		warmMember("b", "h1", map[int32]int64{2: 5}),
+		warmMember("c", "h2", map[int32]int64{2: 7, 1: 3}),
+	}
+	got := s.AssignGroups(members, append(partitionsOf(3, "orders"), partitionsOf(3, "journal")...))
+	want := kafka.GroupMemberAssignments{
+		"a": {"orders": {0}, "journal": {1}}, // its copy of 1 is the newest, but it has its share
+		"b": {"orders": {2}, "journal": nil}, // shares a machine with a
+		"c": {"orders": {1}, "journal": {0, 2}},
+	}
+	for id, topics := range want {
+		for topic, list := range topics {
+			if fmt.Sprint(got[id][topic]) != fmt.Sprint(list) {
+				t.Errorf("%s has %v of %s, want %v", id, got[id][topic], topic, list)
+			}
+		}
+	}
+}
+
+// For any members: a standby is never its task's owner nor there twice, every task
+// has as many as there are others to hold them, and shares stay near each other.
+func TestStandbysSpread(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		n := rapid.IntRange(1, 6).Draw(r, "members")
+		tasks := rapid.IntRange(1, 30).Draw(r, "tasks")
+		copies := rapid.IntRange(0, 3).Draw(r, "copies")
+		var ms []kafka.GroupMember
+		for i := range n {
+			warm := map[int32]int64{}
+			for task := range tasks {
+				if rapid.IntRange(0, 3).Draw(r, "warm") == 0 {
+					warm[int32(task)] = int64(rapid.IntRange(1, 9).Draw(r, "at"))
+				}
+			}
+			ms = append(ms, warmMember(fmt.Sprintf("m%d", i), fmt.Sprintf("h%d", rapid.IntRange(0, 2).Draw(r, "host")), warm))
+		}
+		s := &sticky{journal: "journal", copies: copies}
+		all := append(partitionsOf(tasks, "orders"), partitionsOf(tasks, "journal")...)
+		got := s.AssignGroups(ms, all)
+		if again := s.AssignGroups(rapid.Permutation(ms).Draw(r, "order"), all); !reflect.DeepEqual(got, again) {
+			r.Fatalf("another order of members gives %v, not %v", again, got)
+		}
+		count := map[int]int{}
+		for id, topics := range got {
+			seen := map[int]bool{}
+			for _, task := range topics["orders"] {
+				seen[task] = true
+			}
+			for _, task := range topics["journal"] {
+				if seen[task] {
+					r.Fatalf("%s has task %d twice", id, task)
+				}
+				seen[task] = true
+				count[task]++
+			}
+		}
+		for task := range tasks {
+			if got, want := count[task], min(copies, n-1); got != want {
+				r.Fatalf("task %d has %d standbys, want %d", task, got, want)
+			}
+		}
+	})
+}

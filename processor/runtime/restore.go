@@ -69,8 +69,10 @@ func (l *life) restore(ctx context.Context, following bool) error {
 		journal.close()
 		journal = l.openJournal(jp, int64(pos.JournalNext), math.MaxInt64)
 		journal.waits = func(at int64) {
-			if at >= end {
+			if at >= end && !l.told {
+				l.told = true
 				l.set(telemetry.Standby, "")
+				l.cfg.Log.Info("a standby follows", "task", l.task, "position", l.shelf.at.Load())
 			}
 		}
 	}
