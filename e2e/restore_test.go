@@ -21,6 +21,8 @@ import (
 	"tidemark/processor/group"
 	"tidemark/processor/runtime"
 	"tidemark/schemas"
+	"tidemark/state"
+	"tidemark/state/checkpoint"
 	"tidemark/telemetry"
 	"tidemark/testkit"
 )
@@ -411,5 +413,61 @@ func TestStandby(t *testing.T) {
 	m.Wait()
 	if r := s.audit(); r.Orders != 700 || r.Writers != 2 {
 		t.Errorf("%d orders were taken by %d writers", r.Orders, r.Writers)
+	}
+}
+
+// A checkpoint at a position that the journal does not hold (its topic was
+// restored from a backup, say) is passed over, however new it is.
+func TestCheckpointPastTheJournal(t *testing.T) {
+	s, b := newShop(t, 1), bucket(t)
+	dir := t.TempDir()
+	a := s.start(dir, "a", saving(b))
+	s.ready(a)
+	s.sell(200)
+	s.covered(testkit.Limit)
+	s.saved(b)
+	a.stop()
+	store := filepath.Join(dir, s.app, "task-00000")
+	st, err := state.Open(store, state.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	good, err := st.Position()
+	if err != nil {
+		t.Fatal(err)
+	}
+	home := checkpoint.Home{Bucket: b, App: s.app, Task: 0}
+	save := func(p state.Position) {
+		t.Helper()
+		if err := st.Apply(&state.Batch{}, &p); err != nil {
+			t.Fatal(err)
+		}
+		to := filepath.Join(t.TempDir(), "copy")
+		if err := st.CheckpointTo(to); err != nil {
+			t.Fatal(err)
+		}
+		sv := checkpoint.Saver{Home: home, FS: vfs.Default}
+		if _, err := sv.Save(t.Context(), to, &p, checkpoint.Head{Now: time.Now()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	past, other := good, good
+	past.Sequence, past.JournalNext = good.Sequence+1000, good.JournalNext+10_000
+	other.Sequence, other.Hash = good.Sequence+1, 1 // where the journal ends, of another history
+	save(past)
+	save(other)
+	if err := st.Close(); err != nil {
+		t.Fatal(err)
+	}
+	two := s.start(t.TempDir(), "b", saving(b))
+	s.ready(two)
+	if n := s.log.count("a checkpoint can't be used"); n != 2 || !s.log.has("past the journal's end") || !s.log.has("restoring a checkpoint") {
+		t.Errorf("%d checkpoints were passed over", n)
+	}
+	s.sell(100)
+	s.covered(testkit.Limit)
+	two.stop()
+	if r := s.audit(); r.Orders != 300 {
+		t.Errorf("%d orders were taken", r.Orders)
 	}
 }
