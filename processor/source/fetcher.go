@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -244,7 +245,8 @@ func (f *Fetcher) launch() {
 			go f.look()
 		}
 	}
-	for address, parts := range byLeader {
+	for _, address := range slices.Sorted(maps.Keys(byLeader)) {
+		parts := byLeader[address]
 		fl := f.flights[address]
 		if fl == nil {
 			fl = &flights{}

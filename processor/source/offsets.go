@@ -3,6 +3,8 @@ package source
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	kafka "github.com/segmentio/kafka-go"
 )
@@ -47,8 +49,8 @@ func (c *Client) listOffsets(ctx context.Context, partitions []TopicPartition, t
 			return out, nil
 		}
 		var cause error
-		for address, group := range byLeader {
-			if err := c.listFrom(ctx, address, group, timestamp, isolation, out); err != nil {
+		for _, address := range slices.Sorted(maps.Keys(byLeader)) { // one order, so that a simulated run can be repeated
+			if err := c.listFrom(ctx, address, byLeader[address], timestamp, isolation, out); err != nil {
 				if ctx.Err() != nil || !retryable(err) {
 					return nil, err
 				}
