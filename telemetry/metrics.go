@@ -87,8 +87,9 @@ type Metrics struct {
 	publishedBy, suppressedBy, deadBy *family
 	phases                            [4][]metric.RecordOption
 
-	stores  storeMetrics
-	dataDir atomic.Pointer[string]
+	stores   storeMetrics
+	dataDir  atomic.Pointer[string]
+	phasesIn phaseMetrics
 
 	// tasks is copied on write, so that the hot path takes no lock.
 	mu    sync.Mutex
@@ -157,6 +158,9 @@ func newMetrics(mp metric.MeterProvider, tasks *Tasks, now func() time.Time) (*M
 		metric.WithDescription("Wall time less the task's clock."))
 	b.keep(err)
 	if err := m.registerStores(&b); err != nil {
+		return nil, err
+	}
+	if err := m.registerPhases(&b); err != nil {
 		return nil, err
 	}
 
@@ -321,6 +325,9 @@ func (m *Metrics) forget(task int32) {
 	m.stores.mu.Lock()
 	delete(m.stores.tasks, task)
 	m.stores.mu.Unlock()
+	m.phasesIn.mu.Lock()
+	delete(m.phasesIn.sizes, task)
+	m.phasesIn.mu.Unlock()
 }
 
 // family gives the attribute set of one or two values that come from outside,

@@ -15,6 +15,8 @@ type entry struct {
 	young      bool
 	size       int64
 	ensured    *playbook.Playbook // the version whose rules all have their place
+	facts      []playbook.Value   // of the group at its last look; nil: not in memory
+	factsOf    *group             // whose they are
 }
 
 // cache keeps decoded customers between batches in two generations: what was

@@ -41,6 +41,7 @@ type Core struct {
 	recalls []*recallRule
 	group   *group          // rules of phases; nil: none
 	streams streams         // what marks are kept of
+	resized map[int]bool    // rules of the group whose sizes changed since the last Ready
 	omit    map[string]bool // item categories that earn no growth value
 	tsDirty bool
 	spilled map[string]spilledValue
@@ -98,6 +99,7 @@ type scratch struct {
 type Stats struct {
 	Events, Repeats, Timers, Swept int64
 	Dead                           []DeadCount
+	Sizes                          []PhaseSize       // of the rules of phases that changed
 	TimerLate                      schemas.EventTime // how long after its due the latest timer fired, by the wall of the tick
 }
 

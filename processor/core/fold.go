@@ -19,6 +19,7 @@ const (
 
 // fold drops what left the horizon and moves what is too much for the row.
 func (c *Core) fold(e *entry) error {
+	orders, days, marks, markDays := len(e.Orders), len(e.Days), len(e.Marks), len(e.MarkDays)
 	edge := c.pos.Clock - c.pb.Horizon
 	if edge > 0 {
 		c.foldBase(e, edge)
@@ -31,6 +32,9 @@ func (c *Core) fold(e *entry) error {
 	}
 	if len(e.Seen) > rowSeen {
 		c.spillSeen(e, len(e.Seen)-rowSeen/2)
+	}
+	if orders != len(e.Orders) || days != len(e.Days) || marks != len(e.Marks) || markDays != len(e.MarkDays) {
+		e.facts = nil // what is folded may be worth another value
 	}
 	return nil
 }
@@ -247,6 +251,7 @@ func (c *Core) findOrder(e *entry, id uint64) (*state.Order, error) {
 		if err != nil {
 			return nil, err
 		}
+		e.facts = nil
 		// It comes back into the row, and its amount out of its day's sum.
 		c.takeDay(e, &o)
 		c.ops = append(c.ops, state.Op{Kind: state.Set, Key: key, Value: []byte{}})

@@ -471,11 +471,27 @@ func (g *group) follow(st *state.Rule, from schemas.EventTime) {
 	}
 }
 
+// before are the values just before an instant. Where those of the last look are
+// still in memory and time has crossed no constant since, they do as well: each
+// lies on the same side of every constant.
+func (g *group) before(e *entry, v history.View, at schemas.EventTime, st *state.Rule) []playbook.Value {
+	if e.factsOf != g || e.facts == nil || st.Since >= at || st.Due != 0 && st.Due < at {
+		return append(g.old[:0], g.values(v, at-1)...)
+	}
+	old := append(g.old[:0], e.facts...)
+	for i := range g.outer {
+		old[g.external+i] = g.outerAt(v, i, at-1)
+	}
+	return old
+}
+
 // rest notes until when nothing need be looked at.
 func (g *group) rest(e *entry, v history.View, at, looked schemas.EventTime) {
 	st := e.EnsureRule(g.id)
 	st.Phase, st.Since = 1, max(st.Since, looked)
-	st.Due = g.table.Next(v, at, g.external, g.values(v, at))
+	vals := g.values(v, at)
+	st.Due = g.table.Next(v, at, g.external, vals)
+	e.facts, e.factsOf = append(e.facts[:0], vals...), g
 }
 
 // nextOf is the first instant after at at which something happens that the facts read.
@@ -520,7 +536,7 @@ func (c *Core) stepPhases(e *entry, v history.View, at schemas.EventTime, cause 
 		g.all()
 		st.Aux = int64(at)
 	}
-	old := append(g.old[:0], g.values(v, at-1)...)
+	old := g.before(e, v, at, st)
 	g.crossed(old, g.values(v, at))
 	g.overdue(&e.Customer, at)
 	for n := g.take(0); n >= 0; n = g.take(n + 1) {

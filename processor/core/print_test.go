@@ -279,6 +279,9 @@ func (w *world) row(c *state.Customer) string {
 	if c.Spilled != 0 {
 		fmt.Fprintf(&b, "sub-keys from bucket %d, %d traces in the row\n", c.Spilled-1, len(c.Seen))
 	}
+	if len(c.Marks)+len(c.MarkDays)+len(c.MarkBases) > 0 {
+		fmt.Fprintf(&b, "marks: %d singly, %d days, %d bases\n", len(c.Marks), len(c.MarkDays), len(c.MarkBases))
+	}
 	for i := range c.Rules {
 		r := &c.Rules[i]
 		fmt.Fprintf(&b, "rule %s: phase %d", w.core.RuleName(r.ID), r.Phase)

@@ -52,6 +52,7 @@ func (c *Core) Ready() *Ready {
 	}
 	r.Batch = c.batch()
 	c.items, c.dead, c.out, c.moves, c.controls = nil, nil, nil, nil, nil
+	r.Stats.Sizes = c.changedSizes()
 	c.outBytes, c.taken, c.units, c.stats = 0, 0, 0, Stats{}
 	c.starts = c.pos.Inputs
 	c.cache.turn()

@@ -71,6 +71,7 @@ func (c *Core) rewind(e *entry, v history.View, r rule, ch *change, now schemas.
 		}
 		at = next
 	}
+	c.sized(r, st.Phase, s.phase)
 	st.Phase, st.Due, st.Aux, st.Since = s.phase, s.due, s.aux, since
 
 	if open >= 0 && (openNow.at != was.at || openNow.to != was.to || openNow.ended != was.ended) {

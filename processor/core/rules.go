@@ -125,6 +125,7 @@ func (c *Core) step(e *entry, v history.View, r rule, at, facts schemas.EventTim
 	if s.phase != st.Phase {
 		st.Since = at
 	}
+	c.sized(r, st.Phase, s.phase)
 	st.Phase, st.Due, st.Aux = s.phase, s.due, s.aux
 	if c.quiet {
 		st.Armed = at

@@ -158,6 +158,7 @@ func (l *life) restore(ctx context.Context, following bool) error {
 		return fmt.Errorf("%w: the store of task %d stands at record %d and the journal ends before", ErrJournalLost, l.task, pos.Sequence)
 	}
 	l.core.SetJournalNext(l.journal)
+	l.sizes(l.core.Sizes())
 	return nil
 }
 

@@ -646,6 +646,7 @@ func (l *life) landed(r result) error {
 	if rd.Stats.Timers > 0 {
 		m.TimersFired(l.task, int(rd.Stats.Timers), time.Duration(rd.Stats.TimerLate)*time.Millisecond)
 	}
+	l.sizes(rd.Stats.Sizes)
 	m.Clock(l.task, rd.Position.Clock)
 	if l.committed != nil {
 		l.committed(l.task, rd.Position.Inputs)
@@ -655,6 +656,13 @@ func (l *life) landed(r result) error {
 			Clock: rd.Position.Clock, CaughtUp: l.caughtUp, Finished: l.told, Took: r.took, Customers: rd.Customers})
 	}
 	return nil
+}
+
+// sizes tells how many customers stand where.
+func (l *life) sizes(all []core.PhaseSize) {
+	for _, s := range all {
+		l.cfg.Telemetry.Metrics.InPhase(l.task, s.Block, s.Rule, s.Phase, s.Customers)
+	}
 }
 
 // last ends a life calmly: what is under way is waited for, and what was
