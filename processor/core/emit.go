@@ -67,7 +67,7 @@ func TriggerID(app, customer, rule string, episode, revision uint32) string {
 func (c *Core) publish(e *entry, name string, f *state.Firing, status, cause string, maxAge schemas.EventTime, t schemas.Trigger) uint8 {
 	c.head(e, name, f, status, cause, t)
 	why := f.Withheld
-	if status == schemas.Fired && why == sent {
+	if status == schemas.Fired && why != withheldCoolDown && why != withheldOnce {
 		why = c.withhold(f.At, maxAge, t)
 	}
 	if why == sent {

@@ -89,10 +89,14 @@ func (c *Core) send(e *entry, v history.View, k *recallRule, st *state.Rule, r r
 	t := c.recallTrigger(e, v, k, &f, facts, r)
 	f.Hash = c.valueHash(t)
 	if ok {
+		f.Withheld = tooOften(&k.pb.Common, st, at)
 		f.Withheld = c.publish(e, k.pb.Name, &f, schemas.Fired, cause, k.pb.MaxAge, t)
 	} else {
 		f.Withheld = withheldStale
 		c.stale(e, k, &f, t, cause, "the audience no longer holds at send_at")
+	}
+	if ok && (f.Withheld == sent || f.Withheld == withheldHoldout) { // both halves of an experiment wait alike
+		noteSent(&k.pb.Common, st, at)
 	}
 	st.Log = append(st.Log, f)
 	st.Log = prune(st.Log, max(c.pos.Clock, e.Latest)-k.pb.CorrectWithin)

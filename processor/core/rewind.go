@@ -253,13 +253,29 @@ func (c *Core) fire(e *entry, v history.View, r rule, st *state.Rule, m *move, c
 		h := t.TriggerHead()
 		h.Evidence = append(h.Evidence, schemas.Evidence{Fact: "refund", Value: "unmatched", Comparison: "==", Limit: "unmatched"})
 	}
-	f.Withheld = tooOften(r.common(), st, f.At)
+	leaves := false
+	if k, ok := r.(*phaseRule); ok && k.pb.Mode == playbook.Member && m.to == 0 {
+		// Leaving is told to whoever was told of the entry, and to nobody else.
+		leaves = true
+		if n := len(st.Log); n > 0 && (st.Log[n-1].Withheld == withheldCoolDown || st.Log[n-1].Withheld == withheldOnce) {
+			f.Withheld = st.Log[n-1].Withheld
+		}
+	} else {
+		f.Withheld = tooOften(r.common(), st, f.At)
+	}
 	f.Withheld = c.publish(e, r.common().Name, &f, schemas.Fired, m.cause, r.common().MaxAge, t)
-	if f.Withheld == sent && (r.common().Once || r.common().CoolDown > 0) {
-		st.Sent = max(st.Sent, f.At)
+	if f.Withheld == sent && !leaves {
+		noteSent(r.common(), st, f.At)
 	}
 	st.Log = append(st.Log, f)
 	c.followFired(e, v, r, &f, m)
+}
+
+// noteSent notes when an episode was sent, where the rule asks for it.
+func noteSent(k *playbook.Common, st *state.Rule, at schemas.EventTime) {
+	if k.Once || k.CoolDown > 0 {
+		st.Sent = max(st.Sent, at)
+	}
 }
 
 // tooOften says why an episode is not sent though it begins: once was enough, or
