@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -307,10 +309,15 @@ func passing(err error) bool {
 	}
 	var ke kafka.Error // has a Timeout method too, so it is asked about first
 	if errors.As(err, &ke) {
-		return ke.Temporary() && !errors.Is(err, rights.ErrMissing)
+		// A broker that is just coming up says that none is available.
+		return (ke.Temporary() || ke == kafka.BrokerNotAvailable || ke == kafka.ReplicaNotAvailable) && !errors.Is(err, rights.ErrMissing)
 	}
-	var net interface{ Timeout() bool }
-	return errors.Is(err, registry.ErrUnavailable) || errors.As(err, &net)
+	// A connection that ends in the middle of an answer is no answer either.
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrClosedPipe) || errors.Is(err, net.ErrClosed) {
+		return true
+	}
+	var network interface{ Timeout() bool }
+	return errors.Is(err, registry.ErrUnavailable) || errors.As(err, &network)
 }
 
 // refused says what to look at when the brokers do not know who we are.
