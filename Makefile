@@ -33,12 +33,13 @@ crash:
 		$(GO) test -count=1 -timeout 40m -v -run TestKilled ./e2e
 
 # The tests of the whole against a real Apache Kafka 4.1 of their own, with a
-# Python client as upstream and downstream.
+# Python client as upstream and downstream, then twenty kills amid chaos.
 test-kafka: python-venv
-	TIDEMARK_TEST_CRASHES=$${TIDEMARK_TEST_CRASHES:-25} TIDEMARK_TEST_PYTHON="$(CURDIR)/$(VENV)/bin/python" \
+	TIDEMARK_TEST_CRASHES=$${TIDEMARK_TEST_CRASHES:-8} TIDEMARK_TEST_PYTHON="$(CURDIR)/$(VENV)/bin/python" \
 		$(KAFKA_NODE) run -- sh -c 'TIDEMARK_TEST_KAFKA=$$TIDEMARK_KAFKA $(GO) test -count=1 -timeout 3m -run TestAgainstARealBroker ./sinks ./processor/source && \
 		$(GO) test -count=1 -timeout 15m ./testkit ./deploy/python ./publish ./tail ./deadletters ./e2e'
 	$(MAKE) test-secure
+	$(MAKE) chaos CHAOS="kills=20"
 
 # SCRAM, certificates, tokens and access rights against a secured Kafka 4.1.
 test-secure:
@@ -79,5 +80,6 @@ clean:
 include deploy/kafka/kafka.mk
 include deploy/python/python.mk
 include deploy/s3/s3.mk
+include e2e/chaos.mk
 include e2e/clients/clients.mk
 include bench/bench.mk

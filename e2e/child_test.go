@@ -159,6 +159,37 @@ func (c *child) end(t testing.TB) {
 	}
 }
 
+// leave asks it to end calmly, kills it if it does not within 20 s, and says which.
+func (c *child) leave() bool {
+	_ = c.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-c.gone:
+		return true
+	case <-time.After(20 * time.Second):
+		c.kill()
+		return false
+	}
+}
+
+func (c *child) signal(t testing.TB, s syscall.Signal) {
+	t.Helper()
+	if err := c.cmd.Process.Signal(s); err != nil {
+		t.Fatalf("%v to %s: %v", s, c.name, err)
+	}
+}
+
+// count says in how many lines of its log text stands.
+func (c *child) count(text string) (n int) {
+	c.log.mu.Lock()
+	defer c.log.mu.Unlock()
+	for _, line := range c.log.all {
+		if strings.Contains(line, text) {
+			n++
+		}
+	}
+	return n
+}
+
 // died fails the test if the process has ended by itself.
 func (c *child) died(t testing.TB) {
 	t.Helper()
