@@ -92,6 +92,7 @@ const (
 	CutsQuantile
 	CutsMean
 	CutsMedian
+	CutsThirds // the quantiles 1/3 and 2/3, exactly
 )
 
 // RFM scores a customer by recency, frequency and monetary value.
@@ -103,10 +104,11 @@ type RFM struct {
 	R, F, M []int64           // CutsFixed: days, orders, minor units, ascending
 	At      []float64         // CutsQuantile: probabilities, ascending in (0,1)
 	Plus    int64             // CutsQuantile: added to each cut point, in days, orders and minor units
-	Refresh Refresh           // CutsQuantile, CutsMean, CutsMedian
+	Refresh Refresh           // of all but CutsFixed
 	Delay   schemas.EventTime // cuts of a period's end T hold from T + Delay; default 1 h
 	Exact   int               // distinct values up to which histograms are exact, default 65536
-	Classes string            // rfm.Maps: putler, eight
+	Classes string            // one of rfm.Maps, or "custom" with Own
+	Own     *OwnClasses       // a map of the playbook's own
 }
 
 // Refresh says when a new version of the cuts is made.

@@ -17,9 +17,6 @@ const (
 	maxCount             = 1_000_000_000_000
 )
 
-// scoresOf says how many cut points each measure needs for a map of classes.
-var scoresOf = map[string]int{"putler": 4, "eight": 1}
-
 func (p *builder) growth(n *node, path string) Growth {
 	b := p.c.open(n, path, "growth[]", "")
 	g := Growth{Name: p.ruleName(b), Numerator: 1, Denominator: 1, OmitCategories: b.names("omit_categories")}
@@ -132,9 +129,8 @@ func (p *builder) tier(n *node, path string) Tier {
 func (p *builder) rfm(n *node, path string) RFM {
 	b := p.c.open(n, path, "rfm[]", "")
 	r := RFM{Common: p.common(b), Window: p.window(b, "rfm[].window"), Stream: p.coreBehavior(b)}
-	b.need("classes", "putler, eight")
-	r.Classes = b.choice("classes", "", "putler", "eight")
-	v := b.need("cuts", "{by: fixed, …}, {by: quantile, …}, {by: mean, …} or {by: median, …}")
+	p.classes(b, &r)
+	v := b.need("cuts", "{by: fixed, …}, {by: quantile, …}, {by: thirds, …}, {by: mean, …} or {by: median, …}")
 	if v == nil {
 		return r
 	}
@@ -152,14 +148,14 @@ func (p *builder) rfm(n *node, path string) RFM {
 		keys = []string{"by", "recency_days", "frequency", "monetary"}
 	case "quantile":
 		keys = []string{"by", "at", "plus", "refresh", "delay", "exact_up_to"}
-	case "mean", "median":
+	case "mean", "median", "thirds":
 		keys = []string{"by", "refresh", "delay", "exact_up_to"}
 	default:
 		keys = vocabulary["rfm[].cuts"]
 	}
 	cuts := p.c.open(v, b.at("cuts"), "rfm[].cuts", fmt.Sprintf("with by: %s", by), keys...)
-	cuts.need("by", "fixed, quantile, mean, median")
-	cuts.choice("by", "", "fixed", "quantile", "mean", "median")
+	cuts.need("by", "fixed, quantile, thirds, mean, median")
+	cuts.choice("by", "", "fixed", "quantile", "thirds", "mean", "median")
 	points := -1 // how many cut points each measure gets; -1: not known
 	switch by {
 	case "fixed":
@@ -171,6 +167,8 @@ func (p *builder) rfm(n *node, path string) RFM {
 		r.At = p.probabilities(cuts)
 		r.Plus = cuts.integer("plus", 0, 0, 1_000_000)
 		points = len(r.At)
+	case "thirds":
+		r.By, points = CutsThirds, 2
 	case "mean":
 		r.By, points = CutsMean, 1
 	case "median":
@@ -178,13 +176,13 @@ func (p *builder) rfm(n *node, path string) RFM {
 	default:
 		return r
 	}
-	if want, ok := scoresOf[r.Classes]; ok && points > 0 && want != points {
+	if want := r.points(); want > 0 && points > 0 && want != points {
 		at, where := cuts.get("at"), cuts.at("at")
 		if at == nil {
 			at, where = b.get("classes"), b.at("classes")
 		}
 		p.c.problem(at, where, fmt.Sprintf("%s gives %s, but the classes %s need %d", by, count(points, "cut point"), r.Classes, want),
-			"quantile with four probabilities for putler; quantile with one, mean or median for eight")
+			"quantile with four probabilities for putler and exact_125; quantile with one, mean or median for eight and six; thirds for six_thirds")
 	}
 	r.Refresh = p.refresh(cuts)
 	r.Delay = cuts.duration("delay", defaultDelay, 0, 31*schemas.Day)
@@ -228,7 +226,7 @@ func (p *builder) fixedCuts(cuts *block, r *RFM) {
 			}
 			*m.target = append(*m.target, x)
 		}
-		if want, ok := scoresOf[r.Classes]; ok && whole && len(items) != want {
+		if want := r.points(); want > 0 && whole && len(items) != want {
 			p.c.problem(v, cuts.at(m.key), fmt.Sprintf("has %s, but the classes %s need %d", count(len(items), "cut point"), r.Classes, want), "")
 		}
 	}

@@ -15,7 +15,7 @@ import (
 	"tidemark/examples"
 	"tidemark/ingest"
 	"tidemark/playbook"
-	"tidemark/processor/rfm"
+	"tidemark/processor/core"
 	"tidemark/processor/runtime"
 	"tidemark/publish"
 	"tidemark/schemas"
@@ -250,13 +250,17 @@ func (c *demoCounter) summary(m *runtime.Manager, pb *playbook.Playbook, source 
 		r := &pb.RFM[i]
 		by := map[string]int64{}
 		s.Classes[r.Name] = by
-		classes, _ := rfm.MapNamed(r.Classes)
+		classes := core.ClassMap(r)
 		names := []string{"none"}
 		for _, k := range classes.Classes {
 			names = append(names, k.Key)
 		}
 		names = append(names, classes.Other.Key)
-		s.order[r.Name] = append(names[1:len(names):len(names)], "none")
+		shown := names[1:]
+		if classes.Other.Key == "" { // a map of the playbook's own that leaves nothing over
+			shown = shown[:len(shown)-1]
+		}
+		s.order[r.Name] = append(shown[:len(shown):len(shown)], "none")
 		label[r.Name] = func(p int32) { by[names[p]]++ }
 	}
 	for i := range pb.Churn {

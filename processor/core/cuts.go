@@ -306,6 +306,8 @@ func (c *Core) makeCuts(r *rfmRule, h [3]*rfm.Histogram, end schemas.EventTime) 
 				q = append(q, rfm.Fraction{Num: int64(math.Round(p * 1e6)), Den: 1e6})
 			}
 			cuts[i], err = h[i].QuantileCuts(q, r.pb.Plus+shift[i])
+		case playbook.CutsThirds:
+			cuts[i], err = h[i].QuantileCuts([]rfm.Fraction{{Num: 1, Den: 3}, {Num: 2, Den: 3}}, shift[i])
 		case playbook.CutsMean:
 			var m int64
 			m, err = h[i].MeanCut()

@@ -25,12 +25,26 @@ type rfmRule struct {
 
 func (c *Core) newRFM(pb *playbook.RFM) *rfmRule {
 	r := &rfmRule{pb: pb, rid: c.name(pb.Name), currency: c.pb.Currency, on: c.streams.ids[pb.Stream]}
-	r.classes, _ = rfm.MapNamed(pb.Classes)
+	r.classes = ClassMap(pb)
 	r.tabulate()
 	if pb.By == playbook.CutsFixed {
 		r.fixed = cutsVersion{Version: 1, Cuts: rfm.Cuts{R: pb.R, F: pb.F, M: pb.M}}
 	}
 	return r
+}
+
+// ClassMap is the map of classes of an RFM rule, built in or the playbook's own.
+func ClassMap(pb *playbook.RFM) *rfm.Map {
+	if pb.Own == nil {
+		m, _ := rfm.MapNamed(pb.Classes)
+		return m
+	}
+	between := func(r [2]int32) rfm.Range { return rfm.Range{Low: r[0], High: r[1]} }
+	m := &rfm.Map{Name: pb.Classes, Scores: pb.Own.Scores, Weights: pb.Own.Weights, Other: rfm.Class{Key: pb.Own.Other}}
+	for _, k := range pb.Own.List {
+		m.Classes = append(m.Classes, rfm.Class{Key: k.Name, Name: k.Name, R: between(k.R), F: between(k.F), M: between(k.M), Weighted: between(k.Weighted)})
+	}
+	return m
 }
 
 func (r *rfmRule) common() *playbook.Common { return &r.pb.Common }

@@ -3,6 +3,7 @@ package rfm
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // ErrMap is wrapped by what Map.Validate returns.
@@ -16,7 +17,7 @@ type Range struct {
 
 func (r Range) holds(s int32) bool { return r.Low <= s && s <= r.High }
 
-// Class is a name for a box of scores.
+// Class is a name for a box of scores, or for single combinations of them.
 type Class struct {
 	Key     string `json:"key"` // what stands in triggers and playbooks
 	Name    string `json:"name"`
@@ -24,6 +25,11 @@ type Class struct {
 	R       Range  `json:"r"`
 	F       Range  `json:"f"`
 	M       Range  `json:"m"`
+	// Codes are combinations as three digits, R F M: 543. With them the ranges say
+	// nothing; for maps of at most nine scores.
+	Codes []int32 `json:"codes,omitempty"`
+	// Weighted bounds the weighted sum of the scores too; the zero value: any.
+	Weighted Range `json:"weighted,omitzero"`
 }
 
 // Map gives each combination of scores a class: the first that holds, else Other.
@@ -32,13 +38,26 @@ type Map struct {
 	Scores  int32   `json:"scores"` // the highest score: one more than the cuts of each dimension
 	Classes []Class `json:"classes"`
 	Other   Class   `json:"other"` // its ranges say nothing
+	// Weights of R, F and M in the sum that Class.Weighted bounds.
+	Weights [3]int32 `json:"weights,omitzero"`
+}
+
+// Weighted is the weighted sum of scores.
+func (m *Map) Weighted(s Scores) int32 {
+	return m.Weights[0]*s.R + m.Weights[1]*s.F + m.Weights[2]*s.M
+}
+
+func (m *Map) holds(c *Class, s Scores) bool {
+	if len(c.Codes) > 0 {
+		return slices.Contains(c.Codes, s.R*100+s.F*10+s.M)
+	}
+	return c.R.holds(s.R) && c.F.holds(s.F) && c.M.holds(s.M) && (c.Weighted == Range{} || c.Weighted.holds(m.Weighted(s)))
 }
 
 // Class returns the key of the class of these scores.
 func (m *Map) Class(s Scores) string {
 	for i := range m.Classes {
-		c := &m.Classes[i]
-		if c.R.holds(s.R) && c.F.holds(s.F) && c.M.holds(s.M) {
+		if c := &m.Classes[i]; m.holds(c, s) {
 			return c.Key
 		}
 	}
@@ -72,6 +91,18 @@ func (m *Map) Validate() error {
 			errs = append(errs, fmt.Errorf("%w %q: class %d: key %q is empty or stands twice", ErrMap, m.Name, i+1, c.Key))
 		}
 		seen[c.Key] = true
+		if len(c.Codes) > 0 {
+			for _, code := range c.Codes {
+				for _, d := range []int32{code / 100, code / 10 % 10, code % 10} {
+					if d < 1 || d > min(m.Scores, 9) {
+						errs = append(errs, fmt.Errorf("%w %q: class %q: the code %d does not stand for three scores from 1 to %d",
+							ErrMap, m.Name, c.Key, code, min(m.Scores, 9)))
+						break
+					}
+				}
+			}
+			continue
+		}
 		for _, d := range []struct {
 			name string
 			r    Range
@@ -83,62 +114,4 @@ func (m *Map) Validate() error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// Maps lists the names of the built-in maps.
-func Maps() []string { return []string{"eight", "putler"} }
-
-// MapNamed returns a built-in map of its own, free to be changed.
-func MapNamed(name string) (*Map, bool) {
-	switch name {
-	case "eight":
-		return eight(), true
-	case "putler":
-		return putler(), true
-	}
-	return nil, false
-}
-
-func putler() *Map {
-	grid := func(key, name, chinese string, r, fm Range) Class {
-		return Class{Key: key, Name: name, Chinese: chinese, R: r, F: fm, M: fm}
-	}
-	return &Map{
-		Name:   "putler",
-		Scores: 5,
-		Classes: []Class{
-			grid("champions", "Champions", "冠军客户", Range{4, 5}, Range{4, 5}),
-			grid("loyal", "Loyal", "忠诚客户", Range{2, 5}, Range{3, 5}),
-			grid("potential_loyalist", "Potential Loyalist", "潜在忠诚客户", Range{3, 5}, Range{1, 3}),
-			grid("new_customers", "New Customers", "新客户", Range{4, 5}, Range{1, 1}),
-			grid("promising", "Promising", "有潜力客户", Range{3, 4}, Range{1, 1}),
-			grid("need_attention", "Need Attention", "需要关注客户", Range{2, 3}, Range{2, 3}),
-			grid("about_to_sleep", "About To Sleep", "即将沉睡客户", Range{2, 3}, Range{1, 2}),
-			grid("at_risk", "At Risk", "流失风险客户", Range{1, 2}, Range{2, 5}),
-			grid("cant_lose_them", "Can't Lose Them", "不能失去客户", Range{1, 1}, Range{4, 5}),
-			grid("lost", "Lost", "流失客户", Range{1, 2}, Range{1, 2}),
-		},
-		Other: Class{Key: "others", Name: "Others", Chinese: "其他"},
-	}
-}
-
-func eight() *Map {
-	side := func(key, name, chinese string, r, f, m int32) Class {
-		return Class{Key: key, Name: name, Chinese: chinese, R: Range{r + 1, r + 1}, F: Range{f + 1, f + 1}, M: Range{m + 1, m + 1}}
-	}
-	return &Map{
-		Name:   "eight",
-		Scores: 2,
-		Classes: []Class{
-			side("important_value", "Important, value", "重要价值客户", 1, 1, 1),
-			side("important_develop", "Important, to develop", "重要发展客户", 1, 0, 1),
-			side("important_keep", "Important, to keep", "重要保持客户", 0, 1, 1),
-			side("important_retain", "Important, to retain", "重要挽留客户", 0, 0, 1),
-			side("general_value", "General, value", "一般价值客户", 1, 1, 0),
-			side("general_develop", "General, to develop", "一般发展客户", 1, 0, 0),
-			side("general_keep", "General, to keep", "一般保持客户", 0, 1, 0),
-			side("general_retain", "General, to retain", "一般挽留客户", 0, 0, 0),
-		},
-		Other: Class{Key: "unscored", Name: "Not scored", Chinese: "未评分"},
-	}
 }

@@ -20,7 +20,8 @@
 //
 // # Classes
 //
-// Two maps are built in; Maps lists them, MapNamed finds one. "putler" reads
+// Five maps are built in; Maps lists them, MapNamed finds one, and a Map may be
+// anybody's own, by ranges, by codes, or by a weighted sum. "putler" reads
 // scores from 1 to 5, first match in this order (after the grid that Putler
 // popularised; F and M share a range):
 //
@@ -53,6 +54,22 @@
 //	general_develop     一般发展客户  1 0 0
 //	general_keep        一般保持客户  0 1 0
 //	general_retain      一般挽留客户  0 0 0
+//
+// "exact_125" reads scores from 1 to 5 and lists every one of the 125 codes once:
+// Putler's names and hibernating (休眠客户), without overlaps.
+//
+// "six" (六类) reads scores 1 and 2; 1 in the table is the better side, - either:
+//
+//	key        中文      R F M
+//	core       核心客户  1 1 1
+//	active     活跃客户  1 1 0
+//	potential  潜力客户  1 0 1
+//	new        新客户    1 0 0
+//	lost       流失客户  0 0 0
+//	sleeping   沉睡客户  0 - - but for lost
+//
+// "six_thirds" gives the same names on scores 1 to 3: core 3 2-3 3, active 3 2-3
+// 1-2, potential 3 1 2-3, new 3 1 1, sleeping 2 - -, lost 1 - -.
 //
 // # Cuts over all customers
 //

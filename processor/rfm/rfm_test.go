@@ -418,6 +418,41 @@ func TestBuiltInMaps(t *testing.T) {
 	if len(got) != 8 || got[m.Other.Key] {
 		t.Errorf("got %v", got)
 	}
+	// exact_125 lists each of the 125 codes once; the maps of six leave none over.
+	exact, _ := MapNamed("exact_125")
+	listed := map[int32]string{}
+	for _, c := range exact.Classes {
+		for _, code := range c.Codes {
+			if listed[code] != "" {
+				t.Errorf("%d is %s and %s", code, listed[code], c.Key)
+			}
+			listed[code] = c.Key
+		}
+	}
+	if got, want := len(listed), 125; got != want {
+		t.Errorf("%d codes, want %d", got, want)
+	}
+	for _, name := range []string{"exact_125", "six", "six_thirds"} {
+		m, _ := MapNamed(name)
+		got := map[string]int{}
+		for i := range m.Scores * m.Scores * m.Scores {
+			n := m.Scores
+			got[m.Class(Scores{R: i/(n*n) + 1, F: i/n%n + 1, M: i%n + 1})]++
+		}
+		if got[m.Other.Key] != 0 || len(got) != len(m.Classes) {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	sum := Map{Name: "sum", Scores: 3, Weights: [3]int32{1, 2, 3}, Other: Class{Key: "rest"},
+		Classes: []Class{{Key: "top", R: Range{1, 3}, F: Range{1, 3}, M: Range{1, 3}, Weighted: Range{17, 18}}}}
+	for _, x := range []struct {
+		s    Scores
+		want string
+	}{{Scores{R: 3, F: 3, M: 3}, "top"}, {Scores{R: 2, F: 3, M: 3}, "top"}, {Scores{R: 3, F: 2, M: 3}, "rest"}} {
+		if got := sum.Class(x.s); got != x.want {
+			t.Errorf("%v, sum %d: %s, want %s", x.s, sum.Weighted(x.s), got, x.want)
+		}
+	}
 	// A map handed out is a copy.
 	m.Classes[0].Key = "mine"
 	if again, _ := MapNamed("eight"); again.Classes[0].Key != "important_value" {
