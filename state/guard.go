@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -27,9 +28,13 @@ var (
 // panics, with locks held, when a log or its manifest can't be written. So no
 // failed write is ever told to Pebble. A full disk is waited out below it: Pebble
 // notices a slow write and nothing else. Any other failed write, and damage, break
-// the store: the reason is kept, the goroutine stays inside the write for ever,
-// nothing more reaches the folder, and the process goes on. What stays behind of
-// a broken store is memory and open files; the price of not ending all other tasks.
+// the store: the reason is kept, the goroutine stays inside the write, nothing more
+// reaches the folder, and the process goes on.
+//
+// Once the store is abandoned every write is swallowed and reported as done: what
+// waited goes on, Pebble closes as if all were well, and its goroutines, memory and
+// open files go. Only a goroutine of Pebble's own that called Fatalf stays, since
+// nobody may return from there, and with it whatever waits for its locks.
 type guard struct {
 	base    vfs.FS
 	dir     string
@@ -40,11 +45,12 @@ type guard struct {
 	err    error
 	failed chan struct{} // closed with err
 
-	stall   sync.Mutex    // held by whoever waits for room
-	severed chan struct{} // closed: no more writes
-	cut     sync.RWMutex  // read-locked by each write under way
-	gone    bool          // under cut
-	lock    io.Closer     // of the folder; under cut
+	stall   sync.Mutex     // held by whoever waits for room
+	severed chan struct{}  // closed: no more writes
+	cut     sync.RWMutex   // read-locked by each write under way
+	gone    bool           // under cut
+	lock    io.Closer      // of the folder; under cut
+	busy    sync.WaitGroup // calls of Pebble that guarded left behind
 }
 
 func newGuard(base vfs.FS, dir string, onStall func(string), quit <-chan struct{}) *guard {
@@ -163,6 +169,10 @@ func (g *guard) catch(err *error) {
 	case any(broken{}):
 		*err = g.Err()
 	default:
+		if e, ok := r.(error); ok && errors.Is(e, pebble.ErrClosed) && g.Err() != nil {
+			*err = g.Err() // it was abandoned
+			return
+		}
 		panic(r)
 	}
 }
@@ -211,26 +221,27 @@ func (g *guard) sever() {
 	}
 }
 
-// wrote judges the error of one write: true when it is to be tried again. What
-// Pebble may not see does not return.
-func (g *guard) wrote(err error) (again bool) {
+// wrote takes the error of one write and returns when the write is to be tried
+// again: there is room, or the store is abandoned.
+func (g *guard) wrote(err error) {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		if g.awaitRoom(); g.Err() == nil {
-			return true
+			return
 		}
 	}
 	g.fail(err)
-	forever()
-	return false
+	<-g.severed
 }
 
-// begin is called before each write, end after it. After sever it does not return.
-func (g *guard) begin() {
+// begin is called before each write, end after it. False: the store is abandoned,
+// the write is not to be done, and end is not to be called.
+func (g *guard) begin() bool {
 	g.cut.RLock()
 	if g.gone {
 		g.cut.RUnlock()
-		forever()
+		return false
 	}
+	return true
 }
 
 func (g *guard) end() { g.cut.RUnlock() }
@@ -243,13 +254,25 @@ func (g *guard) open(po *pebble.Options) (*pebble.DB, error) {
 	}
 	done := make(chan result, 1)
 	go func() {
-		db, err := pebble.Open(g.dir, po)
-		done <- result{db, err}
+		var r result
+		defer func() { done <- r }()
+		defer g.dropped()
+		r.db, r.err = pebble.Open(g.dir, po)
 	}()
+	drop := func(r result) {
+		defer g.dropped()
+		if r.db != nil {
+			r.db.Close()
+		}
+	}
 	select {
 	case r := <-done:
-		if pebble.IsCorruptionError(r.err) {
-			g.fail(r.err)
+		if err := g.Err(); err != nil {
+			go drop(r)
+			return nil, err
+		}
+		if g.damages(r.err) {
+			g.fail(pebbleDamage{pebble.DataCorruptionInfo{Path: "opening it", Details: r.err}})
 			return nil, g.Err()
 		}
 		if r.err != nil {
@@ -257,7 +280,33 @@ func (g *guard) open(po *pebble.Options) (*pebble.DB, error) {
 		}
 		return r.db, nil
 	case <-g.failed:
+		go func() { drop(<-done) }()
 		return nil, g.Err()
+	}
+}
+
+// damages says whether an error of opening means that the folder is of no use: a
+// table is damaged, or a file is not there that another names. The latter is what
+// a loss of power leaves of a store that is made for the first time, and Pebble
+// refuses the folder from then on.
+func (g *guard) damages(err error) bool {
+	switch {
+	case err == nil, errors.Is(err, pebble.ErrDBDoesNotExist):
+		return false
+	case pebble.IsCorruptionError(err), errors.Is(err, pebble.ErrDBNotPristine):
+		return true
+	case !errors.Is(err, os.ErrNotExist):
+		return false
+	}
+	names, lerr := g.base.List(g.dir)
+	return lerr == nil && len(names) > 0
+}
+
+// dropped ends a panic of Pebble's over a store that is lost already: it can't
+// know that its writes were swallowed.
+func (g *guard) dropped() {
+	if g.Err() != nil {
+		_ = recover()
 	}
 }
 
@@ -268,7 +317,11 @@ func (s *Store) guarded(fn func() error) error {
 		return err
 	}
 	done := make(chan error, 1)
-	go func() { done <- s.caught(fn) }()
+	s.g.busy.Add(1)
+	go func() {
+		defer s.g.busy.Done()
+		done <- s.caught(fn)
+	}()
 	select {
 	case err := <-done:
 		return err
@@ -279,7 +332,18 @@ func (s *Store) guarded(fn func() error) error {
 
 func (s *Store) caught(fn func() error) (err error) {
 	defer s.g.catch(&err)
+	if err := s.g.Err(); err != nil {
+		return err
+	}
 	return s.g.seen(fn())
+}
+
+// abandoned is the error of a read after Abandon, when Pebble is about to end.
+func (s *Store) abandoned() error {
+	if !s.closing.Load() {
+		return nil
+	}
+	return s.g.Err()
 }
 
 // Err says why the store takes nothing more, wrapping ErrBroken or ErrCorrupt;
@@ -295,6 +359,7 @@ func (s *Store) Close() error {
 		s.Abandon()
 		return nil
 	}
+	s.closing.Store(true)
 	err := s.guarded(s.db.Close)
 	if s.g.Err() != nil {
 		s.g.sever()
@@ -304,8 +369,18 @@ func (s *Store) Close() error {
 }
 
 // Abandon gives the folder free without waiting for anything: what is not yet
-// written never will be, which is a power loss to the folder and no more.
+// written never will be, which is a power loss to the folder and no more. Like
+// Close it must not be called while another goroutine reads. Pebble then ends in
+// the background.
 func (s *Store) Abandon() {
 	s.g.fail(errors.New("it was abandoned"))
 	s.g.sever()
+	if s.closing.Swap(true) {
+		return
+	}
+	go func() {
+		defer s.g.dropped()
+		s.g.busy.Wait()
+		s.db.Close()
+	}()
 }

@@ -3,11 +3,14 @@ package state
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
@@ -290,5 +293,99 @@ func TestOthersGoOn(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// Whenever the power goes while a store is made and first used, what is left
+// opens, or says that it is damaged: never an error that stays for ever.
+func TestPowerLossWhileMade(t *testing.T) {
+	damaged := 0
+	for at := int64(1); ; at++ {
+		mem := vfs.NewCrashableMem()
+		var left []*vfs.MemFS
+		var n int64
+		var mu sync.Mutex
+		fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+				if n++; n == at {
+					for seed, percent := range []int{0, 30, 60, 90, 60, 30} {
+						left = append(left, mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rand.New(rand.NewPCG(uint64(at), uint64(seed)))}))
+					}
+				}
+			}
+			return nil
+		}))
+		s, err := Open("store", Options{FS: fs, MemTable: 64 << 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for seq := int64(1); seq <= 3; seq++ {
+			if err := commit(s, seq); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if left == nil {
+			break
+		}
+		for i, fs := range left {
+			s, err := Open("store", Options{FS: fs})
+			if errors.Is(err, ErrCorrupt) {
+				damaged++
+				continue
+			}
+			if err != nil {
+				t.Fatalf("power lost at write %d, way %d: %v", at, i, err)
+			}
+			whole(t, s)
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	t.Logf("%d left a damaged store", damaged)
+	if damaged == 0 {
+		t.Error("none left a damaged store: the test shows nothing")
+	}
+}
+
+// Pebble ends behind a store that broke, whatever it was about to write: no
+// goroutine of it stays, and a bubble can end.
+func TestBrokenStoreEnds(t *testing.T) {
+	for _, c := range []struct {
+		word string
+		err  error
+	}{{".log", syscall.EIO}, {"MANIFEST", syscall.EIO}, {".sst", syscall.EIO}, {"", syscall.EIO}, {"", syscall.ENOSPC}, {"none", nil}} {
+		t.Run(fmt.Sprint(c.word, " ", c.err), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { // fails if a goroutine stays
+				d := newDisk()
+				quit := make(chan struct{})
+				s, err := Open("store", Options{FS: d.fs, MemTable: 64 << 10, Quit: quit})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if c.err != nil {
+					d.fail(c.word, c.err)
+				}
+				time.AfterFunc(5*time.Second, func() { close(quit) })
+				for seq := int64(1); seq <= 2000 && err == nil; seq++ {
+					err = commit(s, seq)
+				}
+				if got, want := errors.Is(err, ErrBroken), c.err != nil; got != want {
+					t.Fatalf("got %v", err)
+				}
+				s.Abandon()
+				if _, err := s.Position(); !errors.Is(err, ErrBroken) {
+					t.Errorf("a read after it was abandoned gives %v", err)
+				}
+				if err := commit(s, 1); !errors.Is(err, ErrBroken) {
+					t.Error(err)
+				}
+			})
+		})
 	}
 }

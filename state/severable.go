@@ -12,7 +12,7 @@ import (
 
 // severable is the file system under a store: it waits where a disk is full,
 // holds what fails back, and lets nothing through once the store is abandoned,
-// whose goroutines live on while the folder is open anew.
+// which Pebble does not notice: its goroutines end while the folder is open anew.
 type severable struct {
 	vfs.FS
 	g *guard
@@ -24,7 +24,9 @@ func (s *severable) Unwrap() vfs.FS { return s.FS }
 // not, is an answer and not a failure.
 func (s *severable) write(fn func() error) error {
 	for {
-		s.g.begin()
+		if !s.g.begin() {
+			return nil
+		}
 		err := fn()
 		s.g.end()
 		if err == nil || errors.Is(err, os.ErrExist) || errors.Is(err, os.ErrNotExist) {
@@ -37,12 +39,14 @@ func (s *severable) write(fn func() error) error {
 // sync is a write that is not tried again: after a sync that failed nobody knows
 // what is on the disk.
 func (s *severable) sync(fn func() error) error {
-	s.g.begin()
+	if !s.g.begin() {
+		return nil
+	}
 	err := fn()
 	s.g.end()
 	if err != nil {
 		s.g.fail(err)
-		forever()
+		<-s.g.severed
 	}
 	return nil
 }
@@ -51,6 +55,11 @@ func (s *severable) open(fn func() (vfs.File, error)) (f vfs.File, err error) {
 	err = s.write(func() error { f, err = fn(); return err })
 	if err != nil {
 		return nil, err
+	}
+	if f == nil { // abandoned: what is written to it goes nowhere
+		if f, err = vfs.NewMem().Create("nowhere", vfs.WriteCategoryUnspecified); err != nil {
+			return nil, err
+		}
 	}
 	return &severableFile{f, s}, nil
 }
@@ -74,7 +83,9 @@ func (s *severable) OpenDir(name string) (vfs.File, error) {
 // Link fails where a file system has none; the caller then copies.
 func (s *severable) Link(from, to string) error {
 	for {
-		s.g.begin()
+		if !s.g.begin() {
+			return nil
+		}
 		err := s.FS.Link(from, to)
 		s.g.end()
 		if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
@@ -135,6 +146,9 @@ func (f *severableFile) Write(p []byte) (int, error) {
 		done += n
 		return err
 	})
+	if err == nil {
+		done = len(p) // swallowed, when the store is abandoned
+	}
 	return done, err
 }
 
@@ -145,6 +159,9 @@ func (f *severableFile) WriteAt(p []byte, at int64) (int, error) {
 		done += n
 		return err
 	})
+	if err == nil {
+		done = len(p) // swallowed, when the store is abandoned
+	}
 	return done, err
 }
 

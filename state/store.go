@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -42,6 +43,7 @@ func Shared(bytes int64) *pebble.Cache { return pebble.NewCache(bytes) }
 type Store struct {
 	db       *pebble.DB
 	g        *guard
+	closing  atomic.Bool // Pebble was told to close
 	noWA     bool
 	readOnly bool
 }
@@ -133,6 +135,9 @@ func (s *Store) checkVersion(dir string) error {
 // Get returns a copy of the value under key, nil if there is none.
 func (s *Store) Get(key []byte) (_ []byte, err error) {
 	defer s.g.catch(&err)
+	if err := s.abandoned(); err != nil {
+		return nil, err
+	}
 	v, closer, err := s.db.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, nil
@@ -149,6 +154,9 @@ func (s *Store) Get(key []byte) (_ []byte, err error) {
 // are read fastest: by one iterator, which goes on from where it is.
 func (s *Store) Rows(ids []string, fn func(i int, row []byte) error) (err error) {
 	defer s.g.catch(&err)
+	if err := s.abandoned(); err != nil {
+		return err
+	}
 	if len(ids) >= rowsTogether && slices.IsSorted(ids) {
 		return s.rowsSorted(ids, fn)
 	}
@@ -289,6 +297,9 @@ func (s *Store) EachKey(fn func(key, value []byte) error) error {
 
 func (s *Store) scan(low, high []byte, n int, fn func(k, v []byte) error) (err error) {
 	defer s.g.catch(&err)
+	if err := s.abandoned(); err != nil {
+		return err
+	}
 	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: low, UpperBound: high})
 	if err != nil {
 		return fmt.Errorf("state: scan: %w", s.g.seen(err))

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"tidemark/state"
 	"tidemark/state/checkpoint"
 	"tidemark/telemetry"
@@ -79,7 +81,7 @@ func (s *shelf) open(ctx context.Context) bool {
 		if ctx.Err() != nil {
 			return false
 		}
-		err := fs.MkdirAll(s.dir, 0o700)
+		err := makeDir(fs, s.dir)
 		if err == nil && s.broke && !state.Writable(fs, s.dir) {
 			err = fmt.Errorf("the disk takes nothing in %s", s.dir)
 		}
@@ -113,6 +115,32 @@ func (s *shelf) open(ctx context.Context) bool {
 		}
 	}
 	return true
+}
+
+// makeDir makes a folder whose name survives a loss of power, and those above it.
+// Pebble does so too, but not where the folder is there already.
+func makeDir(fs vfs.FS, dir string) error {
+	if _, err := fs.Stat(dir); err == nil {
+		return nil
+	}
+	up := fs.PathDir(dir)
+	if up != dir {
+		if err := makeDir(fs, up); err != nil {
+			return err
+		}
+	}
+	if err := fs.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return syncDir(fs, up)
+}
+
+func syncDir(fs vfs.FS, dir string) error {
+	d, err := fs.OpenDir(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 func (s *shelf) copyDir() string { return s.dir + ".copy" }
@@ -177,6 +205,9 @@ func (s *shelf) replace(make func(dir string) error) (*state.Store, error) {
 		s.store = nil
 	}
 	if err := errors.Join(fs.RemoveAll(s.dir), fs.Rename(to, s.dir)); err != nil {
+		return nil, err
+	}
+	if err := syncDir(fs, fs.PathDir(s.dir)); err != nil {
 		return nil, err
 	}
 	store, err := state.Open(s.dir, s.options())
