@@ -27,9 +27,12 @@
 // others part late; what a select with two ready cases picks is Go's. A test
 // counts how many. So a seed that fails is run again, and shrunk, a few times.
 //
-// Not in it yet: damaged tables (Pebble tries a compaction again at once, for
-// ever, and the bubble's clock stands still), a disk that stays full under a
-// running store (it ends the process here), blob checkpoints, standbys.
+// Nobody helps: a store that is damaged, or half made, must be made anew by the
+// processor itself. A bubble ends only when every goroutine in it has, so a run
+// also shows that no life of a processor or store leaves one behind.
+//
+// Not in it yet: a disk that stays full under a running store (it ends the process
+// here), blob checkpoints, standbys.
 //
 // Only tests may import it: it runs inside a test's bubble.
 package sim

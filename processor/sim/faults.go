@@ -151,7 +151,7 @@ func Parse(text string) (Script, error) {
 
 var (
 	requestKinds = []Kind{LoseRequest, LoseResponse, DelayRequest, DelayResponse, LateRequest, Duplicate, Refuse}
-	processKinds = []Kind{Kill, PowerLoss, KillAtWrite, Stop, WipeDisk, SlowDisk, FullDisk, ClockForward, ClockBack}
+	processKinds = []Kind{Kill, PowerLoss, KillAtWrite, Stop, WipeDisk, CorruptTable, SlowDisk, FullDisk, ClockForward, ClockBack}
 	worldKinds   = []Kind{Rebalance, TwoOwners, Fence, MoveLeaders, MoveCoordinators, RestartBroker, RestartTail, RegistryAway}
 )
 

@@ -3,9 +3,7 @@ package sim
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,12 +16,8 @@ import (
 )
 
 const (
-	damaged = "the store is damaged" // state.ErrCorrupt
-	// A loss of power while a store is made for the first time can leave its
-	// marker without what the marker names; Pebble then opens it no more.
-	halfMade = "could not open manifest file"
-	app      = "sim"
-	dataDir  = "/data"
+	app     = "sim"
+	dataDir = "/data"
 )
 
 var topics = runtime.TopicsOf(app, "")
@@ -86,7 +80,7 @@ func (p *process) boot() {
 			}
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			if state == "paused" || strings.Contains(detail, damaged) {
+			if state == "paused" {
 				p.paused[task] = detail
 			} else if state == "running" {
 				delete(p.paused, task)
@@ -162,25 +156,6 @@ func (p *process) wind() {
 func (p *process) wipe() {
 	p.kept = vfs.NewCrashableMem()
 	must(p.kept.MkdirAll(dataDir, 0o700))
-}
-
-// mend does what an operator does: a store that can't be read goes, and the
-// process starts again.
-func (p *process) mend() {
-	if p.link == nil {
-		return
-	}
-	p.mu.Lock()
-	var why string
-	for _, t := range slices.Sorted(maps.Keys(p.paused)) {
-		why += p.paused[t]
-	}
-	p.mu.Unlock()
-	if strings.Contains(why, damaged) || strings.Contains(why, halfMade) || strings.Contains(why, "is not pristine") {
-		p.w.count("operator removed a store")
-		p.w.log.add("operator: p%d: %s", p.n, why)
-		p.kill(100, p.wipe)
-	}
 }
 
 // membership is the group: who is told to own what.

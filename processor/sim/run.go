@@ -60,9 +60,6 @@ func (w *world) all() *Result {
 	w.run(func() bool {
 		if w.now() >= next {
 			next = w.now() + 500*time.Millisecond
-			for _, p := range w.procs {
-				p.mend()
-			}
 			settled = w.covered()
 		}
 		return settled || w.now() >= deadline
@@ -78,6 +75,9 @@ func (w *world) all() *Result {
 	}
 	if n := w.registry.hit.Load(); n > 0 {
 		w.counts["registry asked while away"] = int(n)
+	}
+	if n := w.log.aside; n > 0 {
+		w.counts["damaged store made anew"] = n
 	}
 	// All goroutines of the processors must end with them.
 	w.over = true

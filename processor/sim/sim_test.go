@@ -51,7 +51,7 @@ func TestSeeds(t *testing.T) {
 			t.Errorf("no fault of the kind %s ever happened", k)
 		}
 	}
-	for _, k := range []string{"poison record", "aborted upstream transaction", "interleaved upstream transaction", "registry asked while away",
+	for _, k := range []string{"poison record", "aborted upstream transaction", "interleaved upstream transaction", "registry asked while away", "damaged store made anew",
 		"transaction timed out at the broker", "fence: an open transaction aborted by InitProducerID"} {
 		if total[k] == 0 {
 			t.Errorf("it never happened: %s", k)

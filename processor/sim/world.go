@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"cmp"
 	"container/heap"
 	"fmt"
@@ -158,11 +159,15 @@ type lines struct {
 	mu    sync.Mutex
 	all   []string
 	began time.Time
+	aside int // stores that were found damaged and moved aside
 }
 
 func (l *lines) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if bytes.Contains(b, []byte("it is moved aside and made anew")) {
+		l.aside++
+	}
 	l.all = append(l.all, string(b))
 	return len(b), nil
 }
