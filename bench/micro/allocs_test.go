@@ -31,3 +31,37 @@ func TestEventAllocatesNothing(t *testing.T) {
 	}
 	t.Logf("%d events, %d triggers, %d allocations", len(recs), triggers, allocs)
 }
+
+// What a trigger that waits for its commit keeps from the collector: its bytes
+// and what the runtime must know, and not the struct that it was made from.
+func TestWaitingTrigger(t *testing.T) {
+	const n = 20_000
+	es := events(t, n, 1)
+	size := func(bytesOnly bool) int {
+		c, err := core.New(core.Config{App: "bench", Tasks: 1, CacheBytes: -1, BytesOnly: bytesOnly}, core.Empty{}, core.Zero())
+		if err != nil {
+			t.Fatal(err)
+		}
+		start(t, c)
+		take(t, c, records(0, es), func(*core.Core) {})
+		rd := c.Ready()
+		if got, want := len(rd.Out), n; got < want {
+			t.Fatalf("%d triggers, want at least %d", got, want)
+		}
+		out := len(rd.Out)
+		var with, without runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&with)
+		runtime.KeepAlive(rd)
+		rd = nil
+		runtime.GC()
+		runtime.ReadMemStats(&without)
+		runtime.KeepAlive(c)
+		return int(with.HeapAlloc-without.HeapAlloc) / out
+	}
+	whole, lean := size(false), size(true)
+	t.Logf("%d bytes a trigger with its struct, %d without", whole, lean)
+	if got, want := lean, 700; got > want {
+		t.Errorf("a waiting trigger takes %d bytes, want at most %d", got, want)
+	}
+}

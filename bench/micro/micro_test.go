@@ -67,6 +67,13 @@ func newCore(b testing.TB, rd core.Reader, cache int64, es []schemas.Event, each
 	if err != nil {
 		b.Fatal(err)
 	}
+	start(b, c)
+	take(b, c, records(0, es), each)
+	return c
+}
+
+// start gives a new task its playbook.
+func start(b testing.TB, c *core.Core) {
 	pb := book(b)
 	control := []core.Record{
 		{Input: schemas.ControlInput, Control: core.NewGenesis(core.Genesis{Partitions: 1}, "bench", 0)},
@@ -75,8 +82,6 @@ func newCore(b testing.TB, rd core.Reader, cache int64, es []schemas.Event, each
 	if _, err := c.Take(control, wall); err != nil {
 		b.Fatal(err)
 	}
-	take(b, c, records(0, es), each)
-	return c
 }
 
 const wall = schemas.EventTime(4_000_000_000_000)

@@ -86,6 +86,7 @@ type scratch struct {
 	ids      []string
 	id       []byte
 	body     []byte
+	page     []byte   // what is left of it is for the bytes of the next triggers
 	found    []*entry // the customer of each record of the batch under way
 	here     *entry   // that of the record at hand; nil: not known
 	sorter   sorter

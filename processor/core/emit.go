@@ -20,8 +20,10 @@ import (
 type Out struct {
 	Topic       schemas.Topic
 	Key         string
-	Body        []byte // Avro, without the wire header
-	Record      schemas.Record
+	Body        []byte            // Avro, without the wire header
+	Record      schemas.Record    // nil for triggers with Config.BytesOnly
+	Rule        string            // of the playbook; "" for dead letters
+	Kind        string            // the trigger's; a recall's campaign; why it was withheld or dead-lettered
 	ID          string            // trigger_id or dead_letter_id; the CloudEvents id
 	EffectiveAt schemas.EventTime // the CloudEvents time
 	Status      string            // "" for dead letters
@@ -136,11 +138,52 @@ func (c *Core) suppress(customer string, t schemas.Trigger, reason, detail strin
 }
 
 func (c *Core) emit(t schemas.Trigger, topic schemas.Topic, key string) {
-	body := t.AppendAvro(make([]byte, 0, 384))
+	c.work.body = t.AppendAvro(c.work.body[:0])
+	body := c.keep(c.work.body)
 	h := t.TriggerHead()
-	c.out = append(c.out, Out{Topic: topic, Key: key, Body: body, Record: t, ID: h.TriggerID,
-		EffectiveAt: h.EffectiveAt, Status: h.Status, Trace: c.trace})
+	o := Out{Topic: topic, Key: key, Body: body, Rule: h.Rule, Kind: kindOf(t), ID: h.TriggerID,
+		EffectiveAt: h.EffectiveAt, Status: h.Status, Trace: c.trace}
+	if !c.cfg.BytesOnly {
+		o.Record = t
+	}
+	c.out = append(c.out, o)
 	c.outBytes += len(body)
+}
+
+// bodyPage is the memory that triggers' bytes are cut from, so that each takes
+// no more than its length; a page goes when all commits that use it have landed.
+const bodyPage = 32 << 10
+
+// keep copies bytes that are to wait for a commit.
+func (c *Core) keep(b []byte) []byte {
+	if len(b) > cap(c.work.page)-len(c.work.page) {
+		if len(b) > bodyPage/4 {
+			return append([]byte(nil), b...)
+		}
+		c.work.page = make([]byte, 0, bodyPage)
+	}
+	at := len(c.work.page)
+	c.work.page = append(c.work.page, b...)
+	return c.work.page[at:len(c.work.page):len(c.work.page)]
+}
+
+// kindOf is what triggers are counted by.
+func kindOf(t schemas.Trigger) string {
+	switch t := t.(type) {
+	case *schemas.TierChange:
+		return t.Kind
+	case *schemas.ChurnWarning:
+		return t.Kind
+	case *schemas.LifecycleChange:
+		return t.Kind
+	case *schemas.EngagementTrigger:
+		return t.Kind
+	case *schemas.RecallTrigger:
+		return t.Campaign
+	case *schemas.SuppressedTrigger:
+		return t.Reason
+	}
+	return ""
 }
 
 // deadLetter publishes a record that was refused.
@@ -180,7 +223,7 @@ func (c *Core) deadLetter(r *Record, why *Dead) {
 	sum := sha256.Sum256(b)
 	d.DeadLetterID = hex.EncodeToString(sum[:16])
 	body := d.AppendAvro(nil)
-	c.out = append(c.out, Out{Topic: schemas.DeadLetters, Key: string(d.Key), Body: body, Record: d, ID: d.DeadLetterID, Trace: r.Trace})
+	c.out = append(c.out, Out{Topic: schemas.DeadLetters, Key: string(d.Key), Body: body, Record: d, Kind: d.Reason, ID: d.DeadLetterID, Trace: r.Trace})
 	c.outBytes += len(body)
 	c.countDead(why.Reason)
 }
@@ -211,7 +254,7 @@ func (c *Core) waited(e *entry, w *state.Waiting, reason, detail string) {
 	d := &schemas.DeadLetter{DeadLetterID: hex.EncodeToString(sum[:16]), Topic: schemas.OrderEvents.String(), Partition: c.cfg.Task, Offset: -1,
 		Timestamp: w.At, Key: []byte(e.ID), Step: StepApply, Reason: reason, CustomerID: e.ID, Error: detail}
 	body := d.AppendAvro(nil)
-	c.out = append(c.out, Out{Topic: schemas.DeadLetters, Key: e.ID, Body: body, Record: d, ID: d.DeadLetterID, Trace: c.trace})
+	c.out = append(c.out, Out{Topic: schemas.DeadLetters, Key: e.ID, Body: body, Record: d, Kind: d.Reason, ID: d.DeadLetterID, Trace: c.trace})
 	c.outBytes += len(body)
 	c.countDead(reason)
 }

@@ -106,8 +106,12 @@ type Config struct {
 	// PauseOnDead makes Take stop once the playbook's dead_letters.pause_after
 	// records in a row were refused; see Core.Pausing.
 	PauseOnDead bool
-	Epoch       int32  // of the producer, for the journal
-	Writer      string // this process, for the journal
+	// BytesOnly lets a trigger go once it is encoded, so that what waits for a
+	// commit is its bytes alone: Out.Record of a trigger is nil then. For callers
+	// that only publish.
+	BytesOnly bool
+	Epoch     int32  // of the producer, for the journal
+	Writer    string // this process, for the journal
 }
 
 // Reader reads the task's state. state.Store is one.

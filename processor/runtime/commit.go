@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"tidemark/processor/core"
@@ -124,7 +123,8 @@ func (p *phases) note(op sinks.Op, took time.Duration, _ error) {
 // target is a topic that the task publishes to.
 type target struct {
 	name string
-	id   int32 // of its schema
+	id   int32  // of its schema
+	kind []byte // the CloudEvents type of its records
 }
 
 func (l *life) target(t schemas.Topic) target {
@@ -135,7 +135,7 @@ func (l *life) target(t schemas.Topic) target {
 		l.targets = map[schemas.Topic]target{}
 	}
 	name := l.cfg.Topics.Out(t)
-	g := target{name, l.ids.of(name)}
+	g := target{name, l.ids.of(name), []byte("tidemark.v1." + t.Record())}
 	l.targets[t] = g
 	return g
 }
@@ -208,7 +208,7 @@ func (l *life) records(rd *core.Ready, span *telemetry.Batch) []sinks.TopicParti
 		o := &rd.Out[i]
 		to := l.target(o.Topic)
 		value := mem.cut(len(o.Body)+schemas.WireHeader, func(b []byte) []byte { return schemas.AppendWire(b, to.id, o.Body) })
-		put(to.name, l.task, sinks.Record{Key: mem.text(o.Key), Value: value, Headers: l.headers(&mem, o, source, span)})
+		put(to.name, l.task, sinks.Record{Key: mem.text(o.Key), Value: value, Headers: headers(&mem, o, source, to.kind, span)})
 	}
 	for _, t := range rd.Transfers {
 		put(l.cfg.Topics.Transfers, t.ToTask, sinks.Record{Key: []byte(t.Name), Value: schemas.AppendWire(nil, l.ids.of(l.cfg.Topics.Transfers), t.AppendAvro(nil))})
@@ -226,12 +226,12 @@ var (
 )
 
 // headers are those of the CloudEvents Kafka binding, binary mode, and the trace.
-func (l *life) headers(mem *pages, o *core.Out, source []byte, span *telemetry.Batch) []schemas.Header {
+func headers(mem *pages, o *core.Out, source, kind []byte, span *telemetry.Batch) []schemas.Header {
 	h := mem.room()
 	h = append(h,
 		schemas.Header{Key: "ce_specversion", Value: headerSpec},
 		schemas.Header{Key: "ce_id", Value: mem.text(o.ID)},
-		schemas.Header{Key: "ce_type", Value: typeOf(o.Record)},
+		schemas.Header{Key: "ce_type", Value: kind},
 		schemas.Header{Key: "ce_source", Value: source})
 	if o.EffectiveAt != 0 || o.Status != "" {
 		h = append(h, schemas.Header{Key: "ce_time", Value: mem.cut(32, func(b []byte) []byte {
@@ -240,10 +240,7 @@ func (l *life) headers(mem *pages, o *core.Out, source []byte, span *telemetry.B
 	}
 	h = append(h, schemas.Header{Key: "content-type", Value: headerContent})
 	cause, _ := telemetry.ParseTraceparent(o.Trace)
-	ts := telemetry.TriggerSpan{Cause: cause, Topic: o.Topic, TriggerID: o.ID, Status: o.Status, CustomerID: o.Key}
-	if t, ok := o.Record.(schemas.Trigger); ok {
-		ts.Rule = t.TriggerHead().Rule
-	}
+	ts := telemetry.TriggerSpan{Cause: cause, Topic: o.Topic, TriggerID: o.ID, Rule: o.Rule, Status: o.Status, CustomerID: o.Key}
 	if sc := span.Trigger(ts); sc.IsValid() {
 		h = append(h, schemas.Header{Key: "traceparent", Value: telemetry.AppendTraceparent(nil, sc)})
 	} else if cause.IsValid() {
@@ -251,15 +248,3 @@ func (l *life) headers(mem *pages, o *core.Out, source []byte, span *telemetry.B
 	}
 	return h
 }
-
-// typeOf is the CloudEvents type of a record.
-func typeOf(r schemas.Record) []byte {
-	name := schemas.NameOf(r)
-	if v, ok := types.Load(name); ok {
-		return v.([]byte)
-	}
-	v, _ := types.LoadOrStore(name, []byte("tidemark.v1."+name))
-	return v.([]byte)
-}
-
-var types sync.Map // by name; there are as many as out topics

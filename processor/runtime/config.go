@@ -145,26 +145,6 @@ type Kind struct {
 	Kind, Status string
 }
 
-func kindOf(r schemas.Record) string {
-	switch r := r.(type) {
-	case *schemas.TierChange:
-		return r.Kind
-	case *schemas.ChurnWarning:
-		return r.Kind
-	case *schemas.LifecycleChange:
-		return r.Kind
-	case *schemas.EngagementTrigger:
-		return r.Kind
-	case *schemas.RecallTrigger:
-		return r.Campaign
-	case *schemas.SuppressedTrigger:
-		return r.Reason
-	case *schemas.DeadLetter:
-		return r.Reason
-	}
-	return ""
-}
-
 func (c *Config) defaults() {
 	def := func(d *time.Duration, v time.Duration) {
 		if *d == 0 {

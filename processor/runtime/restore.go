@@ -99,7 +99,7 @@ func (l *life) restore(ctx context.Context, following bool) error {
 		}
 	}
 	if l.core, err = core.New(core.Config{App: l.cfg.App, Task: l.task, Tasks: l.cfg.Tasks, CacheBytes: l.cfg.CacheBytes,
-		Writer: l.cfg.Instance, Epoch: int32(l.prod.Epoch()), PauseOnDead: true,
+		Writer: l.cfg.Instance, Epoch: int32(l.prod.Epoch()), PauseOnDead: true, BytesOnly: true,
 		Budget: core.Budget{Triggers: l.cfg.MaxTriggers, Bytes: l.cfg.MaxBytes, Units: 50_000, Records: l.cfg.MaxEvents}}, l.store, pos); err != nil {
 		return err
 	}

@@ -626,13 +626,13 @@ func (l *life) landed(r result) error {
 		o := &rd.Out[i]
 		byTopic[o.Topic]++
 		if l.cfg.OnCommit != nil {
-			kinds[Kind{o.Topic, kindOf(o.Record), o.Status}]++
+			kinds[Kind{o.Topic, o.Kind, o.Status}]++
 		}
 		if o.Status != "" {
 			m.Triggers(o.Topic, o.Status, 1)
 		}
-		if s, ok := o.Record.(*schemas.SuppressedTrigger); ok {
-			m.Suppressed(s.Reason, 1)
+		if o.Topic == schemas.SuppressedTriggers {
+			m.Suppressed(o.Kind, 1)
 		}
 	}
 	for _, d := range rd.Stats.Dead {
