@@ -20,6 +20,7 @@ import (
 // commit is one run of Commit.
 type commit struct {
 	*Producer
+	turn           int // which of the two ids
 	t              *txn
 	id             string
 	plan           *plan
@@ -31,14 +32,18 @@ func (c *commit) addPartitions(ctx context.Context) error {
 	if _, err := c.leaders(ctx); err != nil {
 		return err
 	}
-	// The transport sends this, like EndTxn, to the id's coordinator.
-	req := &addpartitionstotxn.Request{
+	req := &addPartitionsTo{
 		TransactionalID: c.id, ProducerID: c.t.producerID, ProducerEpoch: c.t.epoch,
 	}
 	for _, topic := range c.plan.topics {
 		req.Topics = append(req.Topics, addpartitionstotxn.RequestTopic{Name: topic.name, Partitions: topic.numbers()})
 	}
 	return c.retrying(ctx, OpAddPartitions, func() (int16, error) {
+		broker, code, err := c.coordinator(ctx)
+		if err != nil || code != codeNone {
+			return code, err
+		}
+		req.broker = broker
 		if err := c.t.begin(OpAddPartitions); err != nil {
 			return 0, err
 		}
@@ -46,7 +51,7 @@ func (c *commit) addPartitions(ctx context.Context) error {
 		if err != nil {
 			return 0, err
 		}
-		code, answers := int16(codeNone), 0
+		answers := 0
 		for _, topic := range m.(*addpartitionstotxn.Response).Results {
 			for _, partition := range topic.Results {
 				answers++
@@ -56,6 +61,7 @@ func (c *commit) addPartitions(ctx context.Context) error {
 		if answers < c.plan.partitions {
 			return 0, fmt.Errorf("sinks: AddPartitionsToTxn of %d partitions answered for %d", c.plan.partitions, answers)
 		}
+		c.moved(code)
 		return c.judge(OpAddPartitions, code)
 	})
 }
@@ -77,8 +83,9 @@ func (c *commit) end(ctx context.Context) error {
 	if err := c.t.begin(OpEnd); err != nil {
 		return err
 	}
-	m, err := c.roundTrip(ctx, &endtxn.Request{
+	m, err := c.roundTrip(ctx, &endTo{
 		TransactionalID: c.id, ProducerID: c.t.producerID, ProducerEpoch: c.t.epoch, Committed: true,
+		broker: c.coordinators[c.turn], // AddPartitionsToTxn has just met it
 	})
 	if err != nil {
 		return err

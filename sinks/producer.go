@@ -78,6 +78,8 @@ type Producer struct {
 
 	mu   sync.Mutex
 	txns [2]txn
+	// coordinators are the brokers that coordinate the two ids, or nobody.
+	coordinators [2]int32
 	// stale is set when a broker said that it does not lead a partition.
 	stale bool
 	// buffers are kept between commits, but never after a request without an
@@ -108,7 +110,7 @@ func NewProducer(cfg ProducerConfig) *Producer {
 	if cfg.Wait == nil {
 		cfg.Wait = wait
 	}
-	return &Producer{cfg: cfg}
+	return &Producer{cfg: cfg, coordinators: [2]int32{nobody, nobody}}
 }
 
 func wait(ctx context.Context, d time.Duration) error {
@@ -167,6 +169,7 @@ func (p *Producer) Init(ctx context.Context) error {
 	}
 	for i := range p.txns {
 		p.txns[i].state = Uninitialised
+		p.coordinators[i] = nobody
 	}
 	for i := range p.txns {
 		began := time.Now()
@@ -232,7 +235,8 @@ func (p *Producer) Commit(ctx context.Context, sequence int64, out []TopicPartit
 	// A broker ends a transaction by itself after the timeout: to go on is no use.
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.TransactionTimeout)
 	defer cancel()
-	c := &commit{Producer: p, t: &p.txns[turn(sequence)], id: p.cfg.TransactionalIDs[turn(sequence)], plan: plan}
+	k := turn(sequence)
+	c := &commit{Producer: p, turn: k, t: &p.txns[k], id: p.cfg.TransactionalIDs[k], plan: plan}
 	for _, phase := range []struct {
 		op Op
 		do func(context.Context) error
