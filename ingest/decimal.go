@@ -17,7 +17,7 @@ type decimal struct {
 // numberStyle is how a file writes numbers.
 type numberStyle struct {
 	mark      byte // between whole and fraction: '.' or ','
-	thousands byte // left out of the whole part; 0 for none
+	thousands byte // between groups of the whole part; 0 for none
 }
 
 var pow10 = func() (p [19]uint64) {
@@ -28,6 +28,8 @@ var pow10 = func() (p [19]uint64) {
 	return p
 }()
 
+// parse takes groups as 1.234.567 and as 12.34.567: three digits in the last,
+// two or three in the others.
 func (st numberStyle) parse(s string) (decimal, error) {
 	bad := func() (decimal, error) { return decimal{}, fmt.Errorf("%.40q is not a number", s) }
 	t := s
@@ -37,6 +39,9 @@ func (st numberStyle) parse(s string) (decimal, error) {
 	}
 	var d decimal
 	fraction, digits := false, 0
+	// Where thousands are marked, 1.00 beside a decimal comma is a price written
+	// the other way: taking the point away would make it a hundred times as much.
+	marked, group := false, 0 // digits behind the last thousands mark
 	for i := 0; i < len(t); i++ {
 		c := t[i]
 		switch {
@@ -48,16 +53,22 @@ func (st numberStyle) parse(s string) (decimal, error) {
 			digits++
 			if fraction {
 				d.scale++
+			} else {
+				group++
 			}
 		case c == st.mark && !fraction:
 			fraction = true
-		case c == st.thousands && st.thousands != 0 && !fraction && digits > 0:
+		case c == st.thousands && st.thousands != 0 && !fraction && group > 0 && group <= 3 && (!marked || group > 1):
+			marked, group = true, 0
 		default:
 			return bad()
 		}
 	}
 	if digits == 0 {
 		return bad()
+	}
+	if marked && group != 3 {
+		return decimal{}, fmt.Errorf("%.40q has %d digits behind the thousands mark %q, where three belong", s, group, st.thousands)
 	}
 	if negative {
 		d.coef = -d.coef

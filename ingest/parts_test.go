@@ -81,6 +81,16 @@ func TestNumberStyles(t *testing.T) {
 		{numberStyle{mark: '.'}, "1,5", decimal{}, true},
 		{comma, ",", decimal{}, true},
 		{comma, "1,2.3", decimal{}, true},
+		{comma, "12.34.567", decimal{1234567, 0}, false},
+		{comma, "1.000", decimal{1000, 0}, false},
+		{comma, "1.00", decimal{}, true},
+		{comma, "12.5", decimal{}, true},
+		{comma, "12.50,00", decimal{}, true},
+		{comma, "1.", decimal{}, true},
+		{comma, "1..000", decimal{}, true},
+		{comma, "1234.567", decimal{}, true},
+		{comma, "1.2.345", decimal{}, true},
+		{comma, "1.0000", decimal{}, true},
 		{comma, ".5", decimal{}, true},
 		{numberStyle{mark: '.'}, "1e3", decimal{}, true},
 		{numberStyle{mark: '.'}, "9223372036854775807", decimal{}, true},
@@ -132,6 +142,38 @@ func TestTimeLayouts(t *testing.T) {
 		want, _ := time.Parse(time.RFC3339, c.want)
 		if err != nil || int64(got) != want.UnixMilli() {
 			t.Errorf("%s, %q: %d (%v), want %d", c.layout, c.text, got, err, want.UnixMilli())
+		}
+	}
+}
+
+func TestHoursShownTwiceOrNever(t *testing.T) {
+	l, err := parseTimeLayout("%F %H:%M")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ zone, text, want string }{
+		{"Europe/Berlin", "2025-03-30 01:59", "2025-03-30T01:59:00+01:00"},
+		{"Europe/Berlin", "2025-03-30 02:30", "2025-03-30T03:30:00+02:00"},
+		{"Europe/Berlin", "2025-03-30 03:00", "2025-03-30T03:00:00+02:00"},
+		{"Europe/Berlin", "2025-10-26 01:59", "2025-10-26T01:59:00+02:00"},
+		{"Europe/Berlin", "2025-10-26 02:00", "2025-10-26T02:00:00+02:00"},
+		{"Europe/Berlin", "2025-10-26 02:59", "2025-10-26T02:59:00+02:00"},
+		{"Europe/Berlin", "2025-10-26 03:00", "2025-10-26T03:00:00+01:00"},
+		{"America/New_York", "2025-03-09 02:30", "2025-03-09T03:30:00-04:00"},
+		{"America/New_York", "2025-11-02 01:30", "2025-11-02T01:30:00-04:00"},
+		{"America/New_York", "2025-11-02 02:00", "2025-11-02T02:00:00-05:00"},
+		// A day whose midnight was skipped begins at one o'clock, not on the day before.
+		{"America/Sao_Paulo", "2018-11-04 00:00", "2018-11-04T01:00:00-02:00"},
+		{"Pacific/Apia", "2011-12-30 10:00", "2011-12-31T10:00:00+14:00"},
+		{"Asia/Shanghai", "2025-03-30 02:30", "2025-03-30T02:30:00+08:00"},
+	} {
+		zone, err := time.LoadLocation(c.zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, _ := time.Parse(time.RFC3339, c.want)
+		if got, err := l.parse(c.text, zone); err != nil || int64(got) != want.UnixMilli() {
+			t.Errorf("%s, %s: %s (%v), want %s", c.text, c.zone, time.UnixMilli(int64(got)).In(zone).Format(time.RFC3339), err, c.want)
 		}
 	}
 }

@@ -128,8 +128,35 @@ func (l *timeLayout) parse(s string, zone *time.Location) (schemas.EventTime, er
 		seconds := epochDays(c.year, c.month, c.day)*86400 + int64(c.hour*3600+c.minute*60+c.second-*c.offset)
 		return inRange(schemas.EventTime(seconds*1000 + int64(c.millis)))
 	}
+	return inRange(schemas.EventTime(c.in(zone).UnixMilli()))
+}
+
+// in gives the instant at which clocks of the zone showed this. What they
+// showed twice is the first of the two; what they skipped is as much later as
+// they skipped, as RFC 5545 section 3.3.5 has it. time.Date promises neither:
+// west of Greenwich a skipped midnight would be a sale of the day before.
+func (c *clockTime) in(zone *time.Location) time.Time {
 	t := time.Date(c.year, time.Month(c.month), c.day, c.hour, c.minute, c.second, c.millis*1e6, zone)
-	return inRange(schemas.EventTime(t.UnixMilli()))
+	start, end := t.ZoneBounds()
+	const near = 48 * time.Hour // twice what any zone has ever moved its clocks by
+	var change time.Time
+	switch {
+	case !start.IsZero() && t.Sub(start) < near:
+		change = start
+	case !end.IsZero() && end.Sub(t) < near:
+		change = end
+	default:
+		return t
+	}
+	_, before := change.Add(-time.Second).Zone()
+	_, after := change.Zone()
+	shown := time.Date(c.year, time.Month(c.month), c.day, c.hour, c.minute, c.second, c.millis*1e6, time.UTC)
+	first := shown.Add(-time.Duration(before) * time.Second)
+	second := shown.Add(-time.Duration(after) * time.Second)
+	if first.Before(change) || second.Before(change) {
+		return first
+	}
+	return second
 }
 
 type clockTime struct {

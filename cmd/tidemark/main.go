@@ -41,9 +41,13 @@ func (u usageError) Unwrap() error { return u.err }
 
 func main() {
 	var c cli
+	usage := kong.ShortUsageOnError() // the error stays in sight
+	if len(os.Args) == 1 {
+		usage = kong.UsageOnError()
+	}
 	parser := kong.Must(&c, kong.Name("tidemark"),
 		kong.Description("The lifecycle of every customer, told the moment it changes."),
-		kong.UsageOnError(), kong.Exit(func(code int) {
+		usage, kong.Exit(func(code int) {
 			if code != 0 {
 				code = 2
 			}

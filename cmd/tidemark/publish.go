@@ -22,7 +22,7 @@ type publishCmd struct {
 	Rate     int      `help:"At most so many events a second; 0: no limit." default:"0"`
 	DryRun   bool     `help:"Print the first ten events, all problems and what would be published; write nothing and ask no cluster."`
 	Resume   string   `help:"File that keeps what is acknowledged; a later run over the same files goes on from there." placeholder:"FILE"`
-	Problems int      `help:"How many bad lines to pass over and report; -1: all." default:"0"`
+	Problems int      `help:"How many bad lines to pass over and report; --problems=-1: all." default:"0"`
 	Files    []string `arg:"" help:"Files of events; - is standard input."`
 }
 

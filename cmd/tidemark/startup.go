@@ -20,6 +20,8 @@ const (
 	clockLimit = 5 * time.Second
 	// partitionsBeat is how often the partition counts of the inputs are looked at.
 	partitionsBeat = 30 * time.Second
+
+	oneBroker = "the cluster has one broker: if its disk is lost, so are the journal and every position; three with kafka.replication_factor 3 and kafka.min_insync_replicas 2 lose nothing"
 )
 
 // checkTopics looks at what the topics are like before anything is written. What
@@ -37,7 +39,7 @@ func checkTopics(ctx context.Context, c *config.Config, rc runtime.Config, pb *p
 		return nil, err
 	}
 	if r.Brokers == 1 {
-		log.Warn("topics", "unwise", "the cluster has one broker: if its disk is lost, so are the journal and every position; three with kafka.replication_factor 3 and kafka.min_insync_replicas 2 lose nothing")
+		log.Warn("topics", "unwise", oneBroker)
 	}
 	var wrong []string
 	for _, f := range r.Findings {

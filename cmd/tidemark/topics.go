@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"time"
 
+	"tidemark/playbook"
 	"tidemark/processor/rights"
 	"tidemark/topics"
 )
@@ -38,8 +40,17 @@ func topicOptions(ctx context.Context, c *connection, partitions int32) (topics.
 	if err := access.Check(ctx, rights.Look(names)); err != nil {
 		return topics.Options{}, err
 	}
+	var looksBack time.Duration
+	if path := conn.config.Playbook; path != "" {
+		// The topics can be looked at from a machine that has no playbook.
+		if pb, err := playbook.Load(path); err != nil {
+			say("retention is not held against what rules look back: %v", err)
+		} else {
+			looksBack = time.Duration(pb.Horizon) * time.Millisecond
+		}
+	}
 	k := &conn.config.Kafka
-	return topics.Options{Brokers: k.Brokers, Transport: conn.transport, Names: conn.topics, Partitions: partitions,
+	return topics.Options{LooksBack: looksBack, Brokers: k.Brokers, Transport: conn.transport, Names: conn.topics, Partitions: partitions,
 		ReplicationFactor: k.ReplicationFactor, MinInsync: k.MinInsyncReplicas}, nil
 }
 
@@ -110,6 +121,9 @@ func (c *topicsCheckCmd) Run(ctx context.Context) error {
 		return wrongTopics(r)
 	}
 	printFindings(r)
+	if r.Brokers == 1 {
+		say("%s", oneBroker)
+	}
 	say("%d topics are there, %d partitions of the inputs; %d wrong, %d to consider", r.Topics, r.Partitions, r.Wrong(), len(r.Findings)-r.Wrong())
 	return wrongTopics(r)
 }

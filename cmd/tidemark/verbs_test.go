@@ -43,6 +43,8 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"publish", "--rate", "-1", "--dry-run", events}, 2, "--rate"},
 		{[]string{"publish", events}, 2, "give --config FILE, or --brokers"},
 		{append([]string{"publish", events}, nobody...), 1, ""},
+		{[]string{"publish", "--problems", "-1", events}, 2, `--problems="-1"`},
+		{nil, 2, "Read triggers, decoded"},
 		{[]string{"tail"}, 2, "give --config FILE, or --brokers"},
 		{[]string{"tail", "--brokers", "host"}, 2, "--brokers: kafka.brokers"},
 		{append([]string{"tail", "--since", "yesterday"}, nobody...), 2, "--since"},
@@ -148,6 +150,13 @@ func TestTopicsAgreeWithPrepare(t *testing.T) {
 	}
 	if r := good(t, check...); r.out != "" {
 		t.Errorf("after: \n%s", r.out)
+	}
+	// With a playbook it says what run would: how far back its rules look.
+	file := write(t, "tidemark.yaml", "app: shop\nplaybook: "+write(t, "shop.yaml", string(starter))+
+		"\nkafka: {brokers: ["+c.broker.Addr()+"]}\nschema_registry: {urls: [\""+c.registry.URL()+"\"]}\n")
+	if r := good(t, "topics", "check", "--config", file); strings.Count(r.out, "rules of the playbook look back 395 days") != 2 ||
+		!strings.Contains(r.stderr, oneBroker) {
+		t.Errorf("with a playbook:\n%s%s", r.out, r.stderr)
 	}
 	p, err := runtime.Prepare(t.Context(), c.config(), runtime.PrepareOptions{Playbook: pb, By: "test"})
 	if err != nil || len(p.Created) != 0 {
