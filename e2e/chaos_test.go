@@ -232,7 +232,7 @@ func TestChaos(t *testing.T) {
 	tidemark(t)
 	began := time.Now()
 	pb := filepath.Join(t.TempDir(), "chaos.yaml")
-	if err := os.WriteFile(pb, []byte(crashPlaybook(began, time.Duration(plan.kills)*3*time.Second+3*time.Minute)), 0o600); err != nil {
+	if err := os.WriteFile(pb, []byte(crashPlaybook(began, time.Duration(plan.kills)*4*time.Second+3*time.Minute)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	compiled, err := playbook.Load(pb)
@@ -313,8 +313,11 @@ restart: {backoff_min: 50ms, backoff_max: 1s}
 			}
 		}
 		gap := time.Duration(rng.Int64N(int64(2200 * time.Millisecond)))
-		if rng.IntN(4) == 0 {
+		switch rng.IntN(8) {
+		case 0, 1:
 			gap /= 5 // some die while they start
+		case 2:
+			gap = 3*time.Second + gap // and some in the middle of settled work
 		}
 		time.Sleep(gap) // the moment of the blow is what is random
 		m, what := members[rng.IntN(len(members))], rng.IntN(16)
