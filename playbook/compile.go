@@ -172,12 +172,16 @@ func (p *builder) rules(b *block) {
 			read(n, fmt.Sprintf("%s[%d]", key, i))
 		}
 	}
+	p.facts(b)
+	factsText := ""
+	if v := b.get("facts"); v != nil {
+		factsText = string(canonical(nil, v))
+	}
 	each("growth", func(n *node, path string) {
-		out.Growth = append(out.Growth, p.growth(n, path))
+		out.Growth = append(out.Growth, p.growth(n, path, factsText))
 		p.growthNames = append(p.growthNames, out.Growth[len(out.Growth)-1].Name)
 	})
-	p.facts(b)
-	each("tiers", func(n *node, path string) { out.Tiers = append(out.Tiers, p.tier(n, path)) })
+	each("tiers", func(n *node, path string) { out.Tiers = append(out.Tiers, p.tier(n, path, factsText)) })
 	each("rfm", func(n *node, path string) { out.RFM = append(out.RFM, p.rfm(n, path)) })
 	each("churn", func(n *node, path string) {
 		out.Churn = append(out.Churn, p.churn(n, path))

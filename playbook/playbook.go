@@ -67,20 +67,119 @@ type Growth struct {
 	Numerator, Denominator int64
 	// OmitCategories lists item categories that earn nothing (freight, coupons).
 	OmitCategories []string
+	// Factors are what earns beside a plain amount per order; with them, or with
+	// Settle, each award is rounded down by itself, and the plain amount is the
+	// first of them. Nil: only Numerator and Denominator count.
+	Factors []Factor
+	Settle  Settle
+	Meaning string // of its text and the facts'; "" without Factors
 }
 
-// Tier (会员等级) is one program of levels on a growth value.
+// Factor is one way to earn.
+type Factor struct {
+	Stream                 int   // index into Playbook.Streams
+	Numerator, Denominator int64 // units per unit of the stream's value; Denominator 0: Gives for each
+	Gives                  int64
+	CapDay                 int64 // at most so many units per local day; 0: no bound
+	Multiply               []Multiplier
+}
+
+// Multiplier changes what is earned on calendar days.
+type Multiplier struct {
+	Year, Month, Day int // Year 0: every year; Month 0: every Weekday
+	Weekday          int // 0 Sunday to 6 Saturday, with Month 0
+	Percent          int64
+}
+
+// Multiplied is by how many percent a local day's awards are multiplied: the
+// greatest of those that hold on it, 100 without one.
+func (f *Factor) Multiplied(day int64) int64 {
+	if len(f.Multiply) == 0 {
+		return 100
+	}
+	t := time.Unix(day*86400, 0).UTC()
+	best := int64(-1)
+	for i := range f.Multiply {
+		m := &f.Multiply[i]
+		on := m.Month == int(t.Month()) && m.Day == t.Day() && (m.Year == 0 || m.Year == t.Year())
+		if m.Month == 0 {
+			on = m.Weekday == int(t.Weekday())
+		}
+		if on {
+			best = max(best, m.Percent)
+		}
+	}
+	if best < 0 {
+		return 100
+	}
+	return best
+}
+
+// Settle says from when an award counts.
+type Settle struct {
+	On     string // "": with the payment; delivered, completed: with that event of the order
+	After  schemas.EventTime
+	Stream int // of those events, with On
+}
+
+// Tier (会员等级) is one program of levels on a growth value or a fact.
 type Tier struct {
 	Common
-	Growth int               // index into Playbook.Growth
-	Window schemas.EventTime // rolling; 0: lifetime
+	Growth int               // index into Playbook.Growth; -1 with Fact
+	Fact   string            // name of the number that decides; "": Growth does
+	Window schemas.EventTime // rolling; 0: lifetime, or Cycle
+	Cycle  string            // the window is this cycle: a calendar one, or one of the anniversaries
 	Levels []Level           // ascending; Levels[0].Reach is 0
+
+	Fall      FallAt
+	FallCycle string            // FallCycleEnd: the cycle whose end it is
+	Grace     schemas.EventTime // FallCycleEnd: the end is so much later
+	OneStep   bool              // a fall is by one level at most
+	OnRefund  OnRefund
+	Notice    schemas.EventTime // so long before a fall it is told; 0: never
+	Grants    int               // index into Playbook.Streams: tier.granted and tier.revoked
+	Member    int               // and of customer.registered, with an anniversary; else 0
+	Meaning   string            // of its text and the facts', where Extended
+}
+
+// FallAt says when a level that is no longer earned is lost.
+type FallAt uint8
+
+const (
+	FallInstant FallAt = iota
+	FallDayEnd         // at the next local midnight
+	FallCycleEnd
+)
+
+// OnRefund says what a refund does to a level that the refunded order earned.
+type OnRefund uint8
+
+const (
+	RefundNow          OnRefund = iota // it was not earned
+	RefundAtPeriodEnd                  // it is held against the next threshold to keep
+	RefundNeverGranted                 // it is kept as if nothing had been refunded
+)
+
+// The anniversaries that a cycle may be, beside day, week, month, quarter, year.
+const (
+	MembershipAnniversary = "membership_anniversary"
+	TierAnniversary       = "tier_anniversary"
+)
+
+// Extended says whether the program needs more than a window over plain growth.
+func (t *Tier) Extended(g []Growth) bool {
+	plain := t.Fact == "" && g[t.Growth].Factors == nil && t.Cycle == "" && t.Fall == FallInstant && t.OnRefund == RefundNow && t.Notice == 0
+	for i := range t.Levels {
+		plain = plain && t.Levels[i].Keep == t.Levels[i].Reach
+	}
+	return !plain
 }
 
 // Level is one rung.
 type Level struct {
 	Name     string
-	Reach    int64 // growth value from which it holds
+	Reach    int64 // value from which it is reached
+	Keep     int64 // and with which it is kept; at most Reach
 	Benefits []string
 }
 

@@ -75,7 +75,7 @@ func TestExamples(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := p.Tiers[0].Levels[4], (Level{"Diamond", 500, []string{"new release mail", "free shipping", "early access", "personal advice"}}); fmt.Sprint(got) != fmt.Sprint(want) {
+	if got, want := p.Tiers[0].Levels[4], (Level{"Diamond", 500, 500, []string{"new release mail", "free shipping", "early access", "personal advice"}}); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 	if g := p.Growth[0]; g.Numerator != 1 || g.Denominator != 100 {

@@ -2,7 +2,6 @@ package playbook
 
 import (
 	"fmt"
-	"math/big"
 	"strings"
 
 	"tidemark/schemas"
@@ -17,45 +16,6 @@ const (
 	maxCount             = 1_000_000_000_000
 )
 
-func (p *builder) growth(n *node, path string) Growth {
-	b := p.c.open(n, path, "growth[]", "")
-	g := Growth{Name: p.ruleName(b), Numerator: 1, Denominator: 1, OmitCategories: b.names("omit_categories")}
-	v := b.need("per", "{amount: money, gives: number}, such as {amount: \"1.00\", gives: 1}")
-	if v == nil {
-		return g
-	}
-	per := p.c.open(v, b.at("per"), "growth[].per", "")
-	var minor int64
-	if a := per.need("amount", "money above 0"); a != nil {
-		minor, _ = p.c.money(a, per.at("amount"), 1)
-	}
-	const form = "a decimal number above 0, such as 1 or 0.5"
-	gives := per.need("gives", form)
-	if gives == nil {
-		return g
-	}
-	s, ok := p.c.scalar(gives, per.at("gives"), form)
-	if !ok {
-		return g
-	}
-	digits, scale, ok := parseDecimal(s)
-	if !ok || digits.Sign() <= 0 {
-		p.c.problem(gives, per.at("gives"), fmt.Sprintf("%q is not a number above 0", shorten(s)), form)
-		return g
-	}
-	if minor == 0 {
-		return g
-	}
-	r := new(big.Rat).SetFrac(digits, new(big.Int).Mul(power10(scale), big.NewInt(minor)))
-	limit := big.NewInt(maxCount)
-	if r.Num().Cmp(limit) > 0 || r.Denom().Cmp(limit) > 0 {
-		p.c.problem(v, b.at("per"), "the ratio of gives and amount is too fine or too large", "both sides of the reduced fraction at most 10^12")
-		return g
-	}
-	g.Numerator, g.Denominator = r.Num().Int64(), r.Denom().Int64()
-	return g
-}
-
 // window reads lifetime (0) or {rolling: duration}.
 func (p *builder) window(b *block, shape string) schemas.EventTime {
 	const allowed = "lifetime, or {rolling: 365d}"
@@ -66,7 +26,7 @@ func (p *builder) window(b *block, shape string) schemas.EventTime {
 	if v.kind != mapNode {
 		if s, ok := p.c.scalar(v, b.at("window"), allowed); ok && s != "lifetime" {
 			problem := fmt.Sprintf("unknown value %q%s", shorten(s), didYouMean(s, []string{"lifetime"}))
-			if contains(plannedValues["tiers[].window"], s) {
+			if contains(plannedValues[shape], s) {
 				problem = fmt.Sprintf("%q is not yet in this version", s)
 			} else if _, err := ParseDuration(s); err == nil {
 				problem = fmt.Sprintf("%q does not say what kind of window: write {rolling: %s}", s, s)
@@ -80,50 +40,6 @@ func (p *builder) window(b *block, shape string) schemas.EventTime {
 	d := w.duration("rolling", 0, schemas.Hour, maxDuration)
 	p.needs(d)
 	return d
-}
-
-func (p *builder) tier(n *node, path string) Tier {
-	b := p.c.open(n, path, "tiers[]", "")
-	t := Tier{Common: p.common(b)}
-	t.Growth = p.refer(b, "on", "growth rule", p.growthNames)
-	t.Window = p.window(b, "tiers[].window")
-	const form = "a list of {name, reach, benefits}, the lowest first"
-	items := b.list("levels", form)
-	if v := b.need("levels", form); v != nil && v.kind == listNode && len(items) == 0 {
-		p.c.problem(v, b.at("levels"), "there is no level", form)
-	}
-	for i, item := range items {
-		l := p.c.open(item, fmt.Sprintf("%s[%d]", b.at("levels"), i), "tiers[].levels[]", "")
-		level := Level{Name: l.name("name"), Benefits: l.names("benefits")}
-		for _, before := range t.Levels {
-			if level.Name != "" && before.Name == level.Name {
-				p.c.problem(l.get("name"), l.at("name"), fmt.Sprintf("a level named %q stands above already", level.Name), "names that differ")
-			}
-		}
-		reach := l.need("reach", "a whole number from 0")
-		level.Reach = -1
-		if reach != nil {
-			level.Reach = l.integer("reach", -1, 0, maxCount)
-		}
-		if level.Reach < 0 { // told already; the rest is held against the last good one
-			if level.Reach = 0; i > 0 {
-				level.Reach = t.Levels[i-1].Reach
-			}
-			reach = nil
-		}
-		if reach != nil && i == 0 && level.Reach != 0 {
-			p.c.problem(reach, l.at("reach"), "the lowest level must be open to all", "0 for the first level")
-		}
-		if reach != nil && i > 0 && level.Reach <= t.Levels[i-1].Reach {
-			p.c.problem(reach, l.at("reach"), fmt.Sprintf("%d is not above the level before", level.Reach), fmt.Sprintf("a whole number above %d", t.Levels[i-1].Reach))
-		}
-		t.Levels = append(t.Levels, level)
-	}
-	if v := b.get("downgrade"); v != nil {
-		d := p.c.open(v, b.at("downgrade"), "tiers[].downgrade", "")
-		d.choice("at", "instant", "instant")
-	}
-	return t
 }
 
 func (p *builder) rfm(n *node, path string) RFM {

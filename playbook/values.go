@@ -140,6 +140,15 @@ func parsePercent(s string) (int64, error) {
 	return digits.Int64(), nil
 }
 
+// ParseInstant reads RFC 3339, a date, which is the first moment of that day in
+// zone, or milliseconds since 1970.
+func ParseInstant(s string, zone *time.Location) (schemas.EventTime, error) {
+	if ms, err := strconv.ParseInt(s, 10, 64); err == nil && len(s) > 8 {
+		return schemas.EventTime(ms), nil
+	}
+	return parseInstant(s, zone)
+}
+
 // parseInstant reads RFC 3339 or a date, which is the first moment of that day
 // in zone.
 func parseInstant(s string, zone *time.Location) (schemas.EventTime, error) {

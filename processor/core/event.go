@@ -126,6 +126,7 @@ type change struct {
 	unmatched bool              // by a refund that met no order
 	orders    bool              // orders changed
 	marks     bool              // marks changed
+	granted   bool              // a tier was given or taken by hand
 }
 
 func (c *Core) order(r *Record, e *entry, ev *schemas.Event, hash uint64, day int32, ch *change) error {

@@ -29,6 +29,15 @@ func (c *Core) bindStreams() {
 			read[f.Other] = true
 		}
 	}
+	for i := range pb.Growth {
+		for k := range pb.Growth[i].Factors {
+			read[pb.Growth[i].Factors[k].Stream] = true
+		}
+		read[pb.Growth[i].Settle.Stream] = true
+	}
+	for i := range pb.Tiers {
+		read[pb.Tiers[i].Grants], read[pb.Tiers[i].Member] = true, true
+	}
 	for i := range pb.RFM {
 		read[pb.RFM[i].Stream] = true
 	}
@@ -72,6 +81,7 @@ func (c *Core) marks(e *entry, ev *schemas.Event, hash uint64, ch *change) bool 
 		if d.Net {
 			fresh = c.instalment(e, &m) && fresh
 		}
+		ch.granted = ch.granted || d.Value == playbook.TierGranted
 		e.InsertMark(m)
 		kept = true
 		if ch.tc < 0 || m.At < ch.tc {
@@ -114,6 +124,18 @@ func (c *Core) measure(d *playbook.Stream, ev *schemas.Event, m *state.Mark) boo
 	}
 	switch d.Value {
 	case "", "amount":
+	case playbook.TierGranted:
+		if ev.Type == "tier.revoked" {
+			m.Value = -1
+			return true
+		}
+		if v, ok := ev.Attribute("until"); ok && v != "" {
+			t, err := playbook.ParseInstant(v, c.pb.Zone)
+			if err != nil || t <= 0 {
+				return false
+			}
+			m.Value = int64(t)
+		}
 	case playbook.TagAdded:
 		if ev.Type == playbook.TagAdded {
 			m.Value = 1

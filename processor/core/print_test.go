@@ -179,10 +179,13 @@ func check(app string, o *Out) (wrong []string) {
 		case *schemas.ChurnWarning:
 			want = ">="
 		case *schemas.TierChange:
-			if want = "<"; t.ToLevel > t.FromLevel {
+			if want = "<"; t.ToLevel > t.FromLevel || t.Kind == "renewal" {
 				want = ">="
 			}
-			if t.ToLevel == t.FromLevel {
+			if h.Evidence[0].Fact == "tier_granted" {
+				want = "=="
+			}
+			if (t.ToLevel == t.FromLevel) != (t.Kind == "renewal") {
 				bad("a change to the same level")
 			}
 		}

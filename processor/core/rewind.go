@@ -31,6 +31,13 @@ func (c *Core) rewind(e *entry, v history.View, r rule, ch *change, now schemas.
 		}
 	}
 	old := append([]state.Firing(nil), st.Log[first:]...)
+	keeps, _ := r.(*tierRule)
+	if keeps != nil && keeps.pb.OnRefund != playbook.RefundNow {
+		keeps.told = old
+		defer func() { keeps.told = nil }()
+	} else {
+		keeps = nil
+	}
 
 	// Run it again: at start, at every order after it, and whenever it is due.
 	// What time alone does is due only as far as it has been done for the others
@@ -90,6 +97,9 @@ func (c *Core) rewind(e *entry, v history.View, r rule, ch *change, now schemas.
 		m := &found[i]
 		if k := match.found[i]; k >= 0 {
 			st.Log = append(st.Log, old[k])
+			if keeps != nil && old[k].At == m.at && old[k].To == m.to {
+				continue // what was said stands, whatever was refunded since
+			}
 			c.restate(e, v, r, st, len(st.Log)-1, m)
 			continue
 		}
@@ -156,6 +166,23 @@ func (c *Core) nextInstant(e *entry, v history.View, r rule, at schemas.EventTim
 	switch r := r.(type) {
 	case *phaseRule:
 		return r.g.nextInstant(at)
+	case *tierRule:
+		if r.readsMarks(v) {
+			return nextOfAny(v, at)
+		}
+	case *noticeRule:
+		best = nextOfAny(v, at)
+		if st := v.C.Rule(r.of.rid); st != nil {
+			for i := range st.Log {
+				if t := st.Log[i].At; t > at && (best == 0 || t < best) {
+					best = t
+				}
+			}
+			if t := st.Since; t > at && (best == 0 || t < best) {
+				best = t
+			}
+		}
+		return best
 	case *churnRule:
 		if r.on.ID != 0 {
 			return v.NextOf(r.on, at)
@@ -177,6 +204,17 @@ func (c *Core) nextInstant(e *entry, v history.View, r rule, at schemas.EventTim
 	}
 	if t := c.cutsAfter(r, at); t != 0 && (best == 0 || t < best) {
 		best = t
+	}
+	return best
+}
+
+// nextOfAny is the first instant after at at which the history has anything.
+func nextOfAny(v history.View, at schemas.EventTime) schemas.EventTime {
+	best := v.NextOf(history.Stream{}, at)
+	for i := range v.C.Marks {
+		if t := v.C.Marks[i].At; t > at {
+			return sooner(best, t)
+		}
 	}
 	return best
 }
@@ -355,8 +393,11 @@ func (c *Core) retract(e *entry, v history.View, r rule, st *state.Rule, f *stat
 
 // endsEpisodes says whether the rule's episodes end, or only follow each other.
 func endsEpisodes(r rule) bool {
-	_, ok := r.(*churnRule)
-	return ok
+	switch r.(type) {
+	case *churnRule, *noticeRule:
+		return true
+	}
+	return false
 }
 
 // valueHash is over all that a trigger says, its identity apart.

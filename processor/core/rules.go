@@ -77,6 +77,10 @@ func (c *Core) settle(e *entry, ch *change) {
 func (ch *change) reaches(r rule) bool {
 	marks := false
 	switch r := r.(type) {
+	case *tierRule:
+		marks = r.extended && ch.marks || ch.granted
+	case *noticeRule:
+		marks = ch.marks
 	case *churnRule:
 		marks = r.on.ID != 0
 	case *rfmRule:

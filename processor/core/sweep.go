@@ -183,6 +183,15 @@ func (c *Core) ahead(e *entry) {
 	}
 }
 
+// sameGrowth says whether two growth rules mean the same: those with factors by
+// their text, for the numbers of streams may differ.
+func sameGrowth(a, b *playbook.Growth) bool {
+	if a.Meaning != "" || b.Meaning != "" {
+		return a.Meaning == b.Meaning
+	}
+	return reflect.DeepEqual(a, b)
+}
+
 // changed names the rules of now that are new or mean something else than in was.
 func changed(was, now *playbook.Playbook) (names []string) {
 	all := was.Zone.String() != now.Zone.String() || was.Currency != now.Currency || was.CountsAtPlaced != now.CountsAtPlaced
@@ -198,10 +207,14 @@ func changed(was, now *playbook.Playbook) (names []string) {
 			if o.Name == t.Name {
 				a, b := o, t
 				a.Growth, b.Growth, a.MaxAge, b.MaxAge = 0, 0, 0, 0
-				kept = same(a, b) && same(was.Growth[o.Growth], now.Growth[t.Growth])
+				a.Grants, b.Grants, a.Member, b.Member = 0, 0, 0, 0
+				kept = same(a, b) && (t.Growth < 0 || o.Growth >= 0 && sameGrowth(&was.Growth[o.Growth], &now.Growth[t.Growth]))
 			}
 		}
 		note(t.Name, kept)
+		if t.Notice != 0 {
+			note(noticeName(t.Name), kept)
+		}
 	}
 	for _, r := range now.RFM {
 		kept := false

@@ -156,7 +156,11 @@ func (c *Core) adopt(pb *playbook.Playbook) {
 	c.bindStreams()
 	for i := range pb.Tiers {
 		t := &pb.Tiers[i]
-		c.rule = append(c.rule, &tierRule{pb: t, growth: &pb.Growth[t.Growth], rid: c.name(t.Name)})
+		r := c.newTier(t)
+		c.rule = append(c.rule, r)
+		if t.Notice != 0 {
+			c.rule = append(c.rule, c.newNotice(r))
+		}
 	}
 	for i := range pb.RFM {
 		c.rule = append(c.rule, c.newRFM(&pb.RFM[i]))

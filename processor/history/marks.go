@@ -51,7 +51,7 @@ func (v View) Tally(s Stream, from, at schemas.EventTime, ever bool) Tally {
 		if m.Stream != s.ID {
 			continue
 		}
-		if value, counts := v.worth(s, m); counts {
+		if value, counts := v.Worth(s, m); counts {
 			t.Count++
 			t.Sum += value
 		}
@@ -59,8 +59,8 @@ func (v View) Tally(s Stream, from, at schemas.EventTime, ever bool) Tally {
 	return t
 }
 
-// worth is what a mark measures now, and whether it counts.
-func (v View) worth(s Stream, m *state.Mark) (int64, bool) {
+// Worth is what a mark measures now, and whether it counts.
+func (v View) Worth(s Stream, m *state.Mark) (int64, bool) {
 	if s.Net {
 		if o := v.C.FindOrder(m.Key); o != nil {
 			whole := o.Base
@@ -84,7 +84,7 @@ func (v View) LastOf(s Stream, at schemas.EventTime) (schemas.EventTime, bool) {
 	}
 	for i := len(v.C.Marks) - 1; i >= 0; i-- {
 		if m := &v.C.Marks[i]; m.Stream == s.ID && m.At <= at {
-			if _, counts := v.worth(s, m); counts {
+			if _, counts := v.Worth(s, m); counts {
 				return m.At, true
 			}
 		}
@@ -121,7 +121,7 @@ func (v View) FirstOf(s Stream, at schemas.EventTime) (schemas.EventTime, bool) 
 		if m.Stream != s.ID || ok && m.At >= first {
 			continue
 		}
-		if _, counts := v.worth(s, m); counts {
+		if _, counts := v.Worth(s, m); counts {
 			first, ok = m.At, true
 			break
 		}
@@ -207,7 +207,7 @@ func (v View) EachMark(s Stream, at schemas.EventTime, fn func(t schemas.EventTi
 			return
 		}
 		if m.Stream == s.ID {
-			if value, counts := v.worth(s, m); counts && !fn(m.At, value, m) {
+			if value, counts := v.Worth(s, m); counts && !fn(m.At, value, m) {
 				return
 			}
 		}
