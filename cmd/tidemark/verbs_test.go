@@ -44,7 +44,6 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"publish", events}, 2, "give --config FILE, or --brokers"},
 		{append([]string{"publish", events}, nobody...), 1, ""},
 		{[]string{"publish", "--problems", "-1", events}, 2, `--problems="-1"`},
-		{nil, 2, "Read triggers, decoded"},
 		{[]string{"tail"}, 2, "give --config FILE, or --brokers"},
 		{[]string{"tail", "--brokers", "host"}, 2, "--brokers: kafka.brokers"},
 		{append([]string{"tail", "--since", "yesterday"}, nobody...), 2, "--since"},
@@ -63,6 +62,12 @@ func TestExitCodes(t *testing.T) {
 		if r.code != x.code || !strings.Contains(r.stderr, x.says) {
 			t.Errorf("tidemark %s: exit %d, want %d and %q\n%s", strings.Join(x.args, " "), r.code, x.code, x.says, r.stderr)
 		}
+	}
+	if r := tidemark(t); r.code != 2 || !strings.Contains(r.out, "Read triggers, decoded") {
+		t.Errorf("without a verb: exit %d, and the verbs are not listed:\n%s", r.code, r.out)
+	}
+	if r := tidemark(t, "publish", "--nonsense"); r.code != 2 || strings.Contains(r.out, "--mapping") {
+		t.Errorf("a wrong flag: exit %d, and the error is lost behind all flags:\n%s", r.code, r.out)
 	}
 }
 
