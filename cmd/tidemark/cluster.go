@@ -94,7 +94,7 @@ func (c *cluster) config() runtime.Config {
 
 // prepare makes the topics that are missing and puts the playbook in force.
 func (c *cluster) prepare(ctx context.Context, cfg runtime.Config, o runtime.PrepareOptions) (*runtime.Prepared, error) {
-	o.Create, o.By = true, c.app
+	o.Create, o.Switch, o.By = true, true, c.app
 	return runtime.Prepare(ctx, cfg, o)
 }
 

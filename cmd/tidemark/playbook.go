@@ -10,6 +10,7 @@ import (
 type playbookCmd struct {
 	Check  playbookCheckCmd  `cmd:"" help:"Check playbooks; every mistake with line and column."`
 	Test   playbookTestCmd   `cmd:"" help:"Run scripts: events in, expected triggers out."`
+	Apply  playbookApplyCmd  `cmd:"" help:"Put a playbook in force in an app that runs; say first what it changes."`
 	Schema playbookSchemaCmd `cmd:"" help:"Print the JSON Schema of playbooks, for editors."`
 }
 

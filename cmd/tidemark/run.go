@@ -143,6 +143,11 @@ func (r *runCmd) Run(ctx context.Context) (err error) {
 	if err != nil || prep == nil {
 		return err
 	}
+	if prep.Playbook != pb.Version {
+		log.Warn("another playbook is in force than the configured one; it stays in force", "in_force", prep.Playbook, "configured", pb.Version,
+			"to_change_it", "tidemark playbook apply --config "+r.Config+" "+c.Playbook)
+	}
+	pb = prep.InForce
 	prep.Apply(&rc, pb.Clock)
 	rc.CacheBytes = max(c.Store.CustomerCache/int64(prep.Tasks), 1<<20)
 	tellStart(log, prep)

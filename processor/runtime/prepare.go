@@ -29,6 +29,9 @@ type PrepareOptions struct {
 	// Choose says that FireFrom was asked for in so many words: a later start
 	// that asks for another one than the control topic has is refused.
 	Choose bool
+	// Switch puts Playbook in force in the place of another one, whatever the
+	// state holds: for development. Else the one in force stays; see ApplyPlaybook.
+	Switch bool
 	By     string
 }
 
@@ -40,6 +43,8 @@ type Prepared struct {
 	First    bool   // this was the very first start
 	History  Extent // what stood in the inputs then; of the very first start alone
 	Playbook string // version in force once the tasks take it
+	// InForce is that playbook; PrepareOptions.Playbook only if none was before it, or with Switch.
+	InForce *playbook.Playbook
 }
 
 // ErrTopics is wrapped by every complaint about topics.
@@ -227,25 +232,14 @@ func prepareControl(ctx context.Context, cfg *Config, c *kafka.Client, o Prepare
 	if err != nil {
 		return fmt.Errorf("read the control topic: %w", err)
 	}
-	haveGenesis, version := false, ""
-	for _, r := range records {
-		switch r.Kind {
-		case core.ControlGenesis:
-			if !haveGenesis {
-				haveGenesis = true
-				g, err := core.ReadGenesis(r)
-				if err != nil {
-					return err
-				}
-				p.Genesis = g
-			}
-		case core.ControlPlaybook:
-			version = strings.TrimPrefix(r.ControlID, "playbook-")
-		}
+	f, err := inForce(records)
+	if err != nil {
+		return err
 	}
+	p.Genesis = f.genesis
 	var out []*schemas.Control
 	now := cfg.wall()
-	if !haveGenesis {
+	if !f.begun {
 		p.First = true
 		if p.History, err = extent(ctx, cfg, p.Tasks); err != nil {
 			return fmt.Errorf("look at the history: %w", err)
@@ -268,13 +262,20 @@ func prepareControl(ctx context.Context, cfg *Config, c *kafka.Client, o Prepare
 	} else if p.Genesis.Partitions != p.Tasks {
 		return fmt.Errorf("%w: the app began with %d partitions and the input topics now have %d; growing is a rebuild into a new app name", ErrTopics, p.Genesis.Partitions, p.Tasks)
 	}
-	if version != o.Playbook.Version {
+	p.InForce = f.playbook
+	if p.InForce == nil || o.Switch && p.InForce.Version != o.Playbook.Version {
+		p.InForce = o.Playbook
 		out = append(out, core.NewPlaybook(o.Playbook, o.By, now))
 	}
-	p.Playbook = o.Playbook.Version
+	p.Playbook = p.InForce.Version
 	if len(out) == 0 {
 		return nil
 	}
+	return writeControl(ctx, cfg, c, out)
+}
+
+// writeControl appends records to the control topic, all or none of them.
+func writeControl(ctx context.Context, cfg *Config, c *kafka.Client, out []*schemas.Control) error {
 	id, err := cfg.Registry.Register(ctx, schemas.Subject(cfg.Topics.Control), schemas.Text("Control"))
 	if err != nil {
 		return fmt.Errorf("register the schema of %s: %w", cfg.Topics.Control, err)
