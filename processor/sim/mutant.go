@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -63,20 +64,31 @@ func (m Mutant) commit() *seam.Commit {
 // The others are wrong on the wire: what the processor asks for is not what the
 // broker is asked for. That is the same as a processor that asks wrongly.
 
+// transactionalID finds the id that a request names.
+var transactionalID = regexp.MustCompile(`tidemark-` + app + `-[0-9]+-[01]`)
+
 // mutateRequest reports whether it has dealt with the request.
 func (w *world) mutateRequest(r *request) bool {
 	switch {
 	case w.wrong == EndRetried && r.name() == "EndTxn":
 		d := w.chance(r.key + " retried")
-		if d.IntN(8) > 0 {
+		if d.IntN(4) > 0 {
 			return false
 		}
-		// The first is slow, the client asks again and is answered; then the first arrives.
+		// The first is slow, the client asks again and is answered; then the first
+		// arrives, while the next transaction of the id is open.
 		w.after(time.Duration(d.Int64N(int64(2*time.Millisecond))), r.key, func() { w.cluster.handle(r) })
 		first := *r
 		first.fault, first.muted, first.key = nil, true, r.key+" first"
-		w.after(time.Duration(d.Int64N(int64(1500*time.Millisecond))), first.key, func() { w.cluster.handle(&first) })
+		w.slow[transactionalID.FindString(string(r.frame))] = &first
 		return true
+	case w.wrong == EndRetried && r.name() == "AddPartitionsToTxn":
+		id := transactionalID.FindString(string(r.frame))
+		if first := w.slow[id]; first != nil {
+			delete(w.slow, id)
+			d := w.chance(first.key)
+			w.after(time.Duration(d.Int64N(int64(6*time.Millisecond))), first.key, func() { w.cluster.handle(first) })
+		}
 	case w.wrong == EndBeforeInit && r.name() == "InitProducerID":
 		for task := range w.script.Tasks {
 			key := fmt.Sprintf("%d.%d.%d", r.proc, r.conn.link.life, task)

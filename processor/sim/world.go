@@ -34,9 +34,10 @@ type world struct {
 	group    *membership
 	load     *load
 	wrong    Mutant
-	ends     map[string]int64 // of journals, as a mutant read them too early
-	runaway  bool             // a processor that never rests
-	over     bool             // nothing boots any more
+	ends     map[string]int64    // of journals, as a mutant read them too early
+	slow     map[string]*request // by transactional id: an EndTxn that a mutant sent twice
+	runaway  bool                // a processor that never rests
+	over     bool                // nothing boots any more
 
 	mu      sync.Mutex
 	arrived []*request
@@ -46,7 +47,7 @@ type world struct {
 }
 
 func newWorld(s Script, wrong Mutant, log *lines) *world {
-	w := &world{script: s, began: time.Now(), nth: map[string]int{}, counts: map[string]int{}, wake: make(chan struct{}, 1), wrong: wrong, ends: map[string]int64{}, log: log}
+	w := &world{script: s, began: time.Now(), nth: map[string]int{}, counts: map[string]int{}, wake: make(chan struct{}, 1), wrong: wrong, ends: map[string]int64{}, slow: map[string]*request{}, log: log}
 	w.cluster = newCluster(w)
 	w.registry = newRegistry(w)
 	w.group = &membership{w: w}
