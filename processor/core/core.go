@@ -68,6 +68,7 @@ type Core struct {
 	forcedUnits int                  // replay: stop after exactly so many; < 0: the budget decides
 	idle        bool                 // the last tick journaled did nothing
 	accepted    [2]schemas.EventTime // the largest occurred_at of the events accepted since New, by input
+	waking      schemas.EventTime    // the timer that fires now, 0 outside: see reached
 	did         int                  // units of the advance under way that no journal item tells of yet
 	blocked     string
 	deadRun     int      // dead letters in a row

@@ -414,7 +414,7 @@ func (c *Core) settlePhases(e *entry, v history.View, ch *change, now schemas.Ev
 		st.Aux = int64(ch.tc)
 	}
 	// What any rule may see from there on, with the history as it is now known.
-	done := max(c.pos.Fired, e.Latest)
+	done := max(c.done(e), e.Latest)
 	old := append(g.old[:0], g.values(v, ch.tc-1)...)
 	g.instants = g.instants[:0]
 	for at := ch.tc; at != 0 && at <= now; {
@@ -578,12 +578,12 @@ func (c *Core) stepPhase(e *entry, v history.View, r *phaseRule, at schemas.Even
 // rewindPhase runs one rule again that had moved at or after an event in order.
 func (c *Core) rewindPhase(e *entry, v history.View, r *phaseRule, ch *change) {
 	g := c.group
-	now := max(c.pos.Clock, e.Latest)
+	now, done := c.reached(e), max(c.done(e), e.Latest)
 	g.instants = g.instants[:0]
 	for at := ch.tc; at != 0 && at <= now; {
 		g.instants = append(g.instants, at)
 		next := g.nextOf(v, at)
-		if t := g.table.Next(v, at, g.external, g.values(v, at)); t != 0 && t <= max(c.pos.Fired, e.Latest) && (next == 0 || t < next) {
+		if t := g.table.Next(v, at, g.external, g.values(v, at)); t != 0 && t <= done && (next == 0 || t < next) {
 			next = t
 		}
 		at = next

@@ -47,7 +47,7 @@ func (c *Core) followFired(e *entry, v history.View, r rule, f *state.Firing, m 
 			return
 		}
 		st.Phase, st.Aux, st.Since, st.Due = recallPending, int64(f.Episode), m.at, m.at+k.pb.SendAfter
-		if st.Due <= max(c.pos.Fired, e.Latest-1) || k.pb.SendAfter == 0 {
+		if st.Due <= c.done(e) || k.pb.SendAfter == 0 {
 			c.send(e, v, k, st, r, m.cause)
 		}
 	})

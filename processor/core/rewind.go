@@ -42,7 +42,7 @@ func (c *Core) rewind(e *entry, v history.View, r rule, ch *change, now schemas.
 	// Run it again: at start, at every order after it, and whenever it is due.
 	// What time alone does is due only as far as it has been done for the others
 	// too: up to the clock, or the customer's own last event.
-	fired := max(c.pos.Fired, e.Latest-1)
+	fired := c.done(e)
 	var found []move
 	for at := start; ; {
 		s.since = since

@@ -56,7 +56,7 @@ type move struct {
 
 // settle brings every rule of a customer in line with a change of the facts.
 func (c *Core) settle(e *entry, ch *change) {
-	now := max(c.pos.Clock, e.Latest)
+	now := c.reached(e)
 	v := history.View{C: &e.Customer, Zone: c.zone}
 	c.ensure(e)
 	for _, r := range c.rule {
@@ -177,6 +177,8 @@ func (c *Core) wake(e *entry, at schemas.EventTime) error {
 	c.touch(e)
 	c.ensure(e)
 	e.Wake = 0
+	c.waking = at
+	defer func() { c.waking = 0 }()
 	c.expire(e, at)
 	v := history.View{C: &e.Customer, Zone: c.zone}
 	moved := false
@@ -203,6 +205,18 @@ func (c *Core) wake(e *entry, at schemas.EventTime) error {
 	}
 	c.arm(e)
 	return nil
+}
+
+// reached is how far a customer's time has come: to the clock, to her last event,
+// and to the timer that fires, which an event may bring on before the clock does.
+func (c *Core) reached(e *entry) schemas.EventTime {
+	return max(c.pos.Clock, e.Latest, c.waking)
+}
+
+// done is the last instant up to which all that time alone does to a customer was
+// done. What is told again goes that far too, or it would take back what she was told.
+func (c *Core) done(e *entry) schemas.EventTime {
+	return max(c.pos.Fired, e.Latest-1, c.waking-1)
 }
 
 // arm sets the customer's timer to the first instant at which anything may
