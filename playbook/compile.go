@@ -190,7 +190,10 @@ func (p *builder) rules(b *block) {
 	})
 	p.foretell(b)
 	p.phases(b)
+	p.customerZone(b)
+	p.touchPolicy(b)
 	each("recall", func(n *node, path string) { out.Recall = append(out.Recall, p.recall(n, path)) })
+	p.touchFacts()
 }
 
 // year is the window of the facts orders_365d and spend_365d_minor and of the value at stake.

@@ -48,6 +48,8 @@ type Playbook struct {
 	RFM    []RFM
 	Churn  []Churn
 	Recall []Recall
+
+	Touch *TouchPolicy // nil: nothing holds a touch back
 }
 
 // Common is what every rule has.
@@ -226,6 +228,7 @@ type Recall struct {
 	HoldoutPPM  int64             // share of the holdout in parts per million
 	Salt        string            // default: the rule's name
 	Arms        []Arm
+	Touching
 }
 
 // Arm is one treatment of an experiment: time, content, channel, landing (时间+内容+渠道+承接方式).

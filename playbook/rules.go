@@ -224,8 +224,12 @@ func (p *builder) recall(n *node, path string) Recall {
 				p.c.problem(a.get("name"), a.at("name"), fmt.Sprintf("an arm named %q stands above already", arm.Name), "names that differ")
 			}
 		}
+		if arm.Channel != "" && p.out.Touch != nil {
+			p.channelNamed(a.get("channel"), a.at("channel"), arm.Channel)
+		}
 		r.Arms = append(r.Arms, arm)
 	}
+	r.Touching = p.touching(b)
 	return r
 }
 

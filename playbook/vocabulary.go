@@ -7,7 +7,8 @@ package playbook
 var vocabulary = map[string][]string{
 	"": {"playbook", "version", "clock", "time_zone", "currency", "rates", "counts_at", "disorder", "publish_delay",
 		"future", "horizon", "refund_wait", "unlinked", "max_event_bytes", "dead_letters", "salt", "defaults",
-		"facts", "lifecycle", "inflection", "tags", "segments", "growth", "tiers", "rfm", "churn", "recall"},
+		"facts", "lifecycle", "inflection", "tags", "segments", "growth", "tiers", "rfm", "churn", "recall",
+		"customer_time_zone", "touch_policy"},
 	"facts":                 {"core_behavior", "gauges", "values"},
 	"facts.core_behavior[]": {"name", "behavior", "order", "when", "value", "decimals", "category", "same", "text"},
 	"facts.gauges[]":        {"name", "behavior", "attribute", "decimals", "when"},
@@ -55,22 +56,28 @@ var vocabulary = map[string][]string{
 	"churn[].parameters.precision[]": {"at", "is"},
 	"churn[].parameters.spend":       {"p", "q", "gamma"},
 	"recall[]": {"name", "on", "audience", "send_after", "expire_after", "holdout", "salt", "arms",
-		"correct_within", "max_age", "cool_down", "once"},
-	"recall[].arms[]": {"name", "weight", "time", "content", "channel", "landing"},
+		"purpose", "priority", "message_class", "channels", "correct_within", "max_age", "cool_down", "once"},
+	"touch_policy":             {"channels", "consent", "quiet_hours", "min_distance", "caps", "exclude"},
+	"touch_policy.channels[]":  {"name", "assume_bound"},
+	"touch_policy.quiet_hours": {"from", "to", "then"},
+	"touch_policy.caps[]":      {"at_most", "per", "channel", "purpose"},
+	"touch_policy.caps[].per":  {"rolling"},
+	"touch_policy.exclude[]":   {"name", "when"},
+	"recall[].arms[]":          {"name", "weight", "time", "content", "channel", "landing"},
 }
 
 // planned holds words of the planned language, so that their authors hear
 // "not yet" instead of "unknown".
 var planned = map[string][]string{
 	"": {"settle", "benefits", "ledgers", "tasks", "journeys",
-		"campaigns", "caps", "quiet_hours", "consent", "referral", "metrics", "calendar"},
+		"campaigns", "referral", "metrics", "calendar"},
 	"growth[]":       {"decay", "window", "caps", "multiply"},
 	"tiers[]":        {"settle", "upgrade", "validity", "roles", "episode", "re_entry"},
 	"tiers[].window": {"calendar"},
 	"rfm[]":          {"recency", "frequency", "monetary", "high_value", "episode"},
 	"rfm[].window":   {"calendar"},
 	"churn[]":        {"stream", "gauge", "episode", "re_entry"},
-	"recall[]":       {"rounds", "steps", "cause", "caps", "quiet_hours", "global_control", "episode", "re_entry"},
+	"recall[]":       {"rounds", "steps", "cause", "global_control", "episode", "re_entry"},
 }
 
 var plannedValues = map[string][]string{

@@ -37,10 +37,20 @@ const (
 	SuppressedHoldout  = "holdout"
 	SuppressedCoolDown = "cool_down"
 	SuppressedOnce     = "once"
+	// By the touch policy.
+	SuppressedCap           = "cap"
+	SuppressedQuietHours    = "quiet_hours"
+	SuppressedConsent       = "consent"
+	SuppressedPurpose       = "purpose"
+	SuppressedExcluded      = "excluded"
+	SuppressedUnreachable   = "unreachable"
+	SuppressedLowerPriority = "lower_priority"
+	SuppressedDistance      = "distance"
 )
 
 // withheld numbers the reasons for rows; the numbers never change. 0: it was sent.
-var withheld = [...]string{"", SuppressedHistory, SuppressedStale, SuppressedHoldout, SuppressedCoolDown, SuppressedOnce}
+var withheld = [...]string{"", SuppressedHistory, SuppressedStale, SuppressedHoldout, SuppressedCoolDown, SuppressedOnce,
+	SuppressedCap, SuppressedQuietHours, SuppressedConsent, SuppressedPurpose, SuppressedExcluded, SuppressedUnreachable, SuppressedLowerPriority, SuppressedDistance}
 
 const (
 	sent uint8 = iota
@@ -49,6 +59,14 @@ const (
 	withheldHoldout
 	withheldCoolDown
 	withheldOnce
+	withheldCap
+	withheldQuiet
+	withheldConsent
+	withheldPurpose
+	withheldExcluded
+	withheldUnreachable
+	withheldPriority
+	withheldDistance
 )
 
 // TriggerID is the first 16 bytes, in hex, of the SHA-256 over app, customer,
@@ -75,7 +93,7 @@ func (c *Core) publish(e *entry, name string, f *state.Firing, status, cause str
 	if why == sent {
 		c.emit(t, t.Topic(), e.ID)
 	} else {
-		c.suppress(e.ID, t, withheld[why], "")
+		c.suppress(e.ID, t, withheld[why], "", "")
 	}
 	return why
 }
@@ -114,8 +132,8 @@ func (c *Core) withhold(effective schemas.EventTime, maxAge schemas.EventTime, t
 }
 
 // suppress publishes what would have been sent, and why it was not.
-func (c *Core) suppress(customer string, t schemas.Trigger, reason, detail string) {
-	s := &schemas.SuppressedTrigger{Head: *t.TriggerHead(), ForTopic: string(t.Topic()), Reason: reason, Detail: detail}
+func (c *Core) suppress(customer string, t schemas.Trigger, reason, detail, winner string) {
+	s := &schemas.SuppressedTrigger{Head: *t.TriggerHead(), ForTopic: string(t.Topic()), Reason: reason, Detail: detail, Winner: winner}
 	switch t := t.(type) {
 	case *schemas.TierChange:
 		s.Kind = t.Kind

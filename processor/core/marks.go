@@ -140,6 +140,10 @@ func (c *Core) measure(d *playbook.Stream, ev *schemas.Event, m *state.Mark) boo
 		if ev.Type == playbook.TagAdded {
 			m.Value = 1
 		}
+	case playbook.ConsentGranted, playbook.ChannelBound:
+		if m.Value = -1; ev.Type == d.Value {
+			m.Value = 1
+		}
 	default:
 		v, ok := ev.Attribute(d.Value)
 		if !ok {

@@ -83,6 +83,9 @@ func (w *world) record(o *Out) string {
 		if t.Detail != "" {
 			fmt.Fprintf(&b, " (%s)", t.Detail)
 		}
+		if t.Winner != "" {
+			fmt.Fprintf(&b, " after %.6s", t.Winner)
+		}
 	}
 	for i, e := range h.Evidence {
 		sep := " |"

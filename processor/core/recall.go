@@ -47,6 +47,9 @@ func (c *Core) followFired(e *entry, v history.View, r rule, f *state.Firing, m 
 			return
 		}
 		st.Phase, st.Aux, st.Since, st.Due = recallPending, int64(f.Episode), m.at, m.at+k.pb.SendAfter
+		if c.touching != nil {
+			return // all that is due is sent together, by priority
+		}
 		if st.Due <= c.done(e) || k.pb.SendAfter == 0 {
 			c.send(e, v, k, st, r, m.cause)
 		}
@@ -80,18 +83,43 @@ func (c *Core) audience(e *entry, v history.View, k *recallRule, at schemas.Even
 // send publishes a pending episode, after its condition was looked at again.
 func (c *Core) send(e *entry, v history.View, k *recallRule, st *state.Rule, r rule, cause string) {
 	at := st.Due
+	var x verdict
+	if c.touching != nil {
+		at = c.sendingAt(e, at)
+	}
 	ok, facts := c.audience(e, v, k, at, r, max(e.Rule(r.id()).Phase, churnWarned))
 	warning := uint32(st.Aux)
 	since := st.Since
+	arm := recall.Draw(k.pb, e.ID)
+	often := tooOften(&k.pb.Common, st, at)
+	// The draw, the history and the age come before the policy: who is not treated
+	// uses up nobody's cap.
+	if c.touching != nil && ok && arm >= 0 && often == sent && c.withhold(since, k.pb.MaxAge, nil) == sent {
+		s := &sending{rule: k.rd, episode: st.Episode + 1, pb: &k.pb.Touching, channel: k.pb.Arms[arm].Channel}
+		if k.pb.ExpireAfter > 0 {
+			s.expires = since + k.pb.SendAfter + k.pb.ExpireAfter
+		}
+		if x = c.judge(e, v, s, at); x.hold != 0 {
+			st.Due = x.hold
+			return
+		}
+		c.note(e, s, &x, at)
+		st = e.Rule(k.rd) // a first note moves the rules of the row
+	}
 	st.Phase, st.Due = recallIdle, 0
 	st.Episode++
-	f := state.Firing{Episode: st.Episode, At: since, From: int32(warning), To: int32(recall.Draw(k.pb, e.ID))}
+	f := state.Firing{Episode: st.Episode, At: since, From: int32(warning), To: int32(arm), Withheld: x.why}
 	t := c.recallTrigger(e, v, k, &f, facts, r)
 	f.Hash = c.valueHash(t)
-	if ok {
-		f.Withheld = tooOften(&k.pb.Common, st, at)
+	switch {
+	case x.why != sent:
+		c.head(e, k.pb.Name, &f, schemas.Fired, cause, t)
+		t.Evidence = append(t.Evidence, x.evidence...)
+		c.suppress(e.ID, t, withheld[x.why], x.detail, x.winner)
+	case ok:
+		f.Withheld = often
 		f.Withheld = c.publish(e, k.pb.Name, &f, schemas.Fired, cause, k.pb.MaxAge, t)
-	} else {
+	default:
 		f.Withheld = withheldStale
 		c.stale(e, k, &f, t, cause, "the audience no longer holds at send_at")
 	}
@@ -105,7 +133,7 @@ func (c *Core) send(e *entry, v history.View, k *recallRule, st *state.Rule, r r
 // stale withholds an episode that no longer holds when it is to be sent.
 func (c *Core) stale(e *entry, k *recallRule, f *state.Firing, t schemas.Trigger, cause, detail string) {
 	c.head(e, k.pb.Name, f, schemas.Fired, cause, t)
-	c.suppress(e.ID, t, SuppressedStale, detail)
+	c.suppress(e.ID, t, SuppressedStale, detail, "")
 }
 
 func (c *Core) recallTrigger(e *entry, v history.View, k *recallRule, f *state.Firing, facts *playbook.Facts, r rule) *schemas.RecallTrigger {
@@ -124,6 +152,9 @@ func (c *Core) recallTrigger(e *entry, v history.View, k *recallRule, f *state.F
 	if k.pb.ExpireAfter > 0 {
 		x := t.SendAt + k.pb.ExpireAfter
 		t.ExpiresAt = &x
+	}
+	if n := c.noted(e, k.rd, f.Episode); n != nil {
+		t.SendAt, t.Channel = n.At, c.touching.channelName(n.From)
 	}
 	t.Evidence = append(t.Evidence,
 		schemas.Evidence{Fact: "warning", Value: cr.Name, Comparison: "==", Limit: cr.Name},
@@ -150,6 +181,10 @@ func (c *Core) warningID(e *entry, r rule, episode uint32) string {
 
 // wakeRecall sends what is due.
 func (c *Core) wakeRecall(e *entry, v history.View, at schemas.EventTime) {
+	if c.touching != nil {
+		c.touches(e, v, at, "")
+		return
+	}
 	for _, k := range c.recalls {
 		st := e.Rule(k.rd)
 		if st != nil && st.Phase == recallPending && st.Due != 0 && st.Due <= at {

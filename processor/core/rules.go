@@ -70,6 +70,9 @@ func (c *Core) settle(e *entry, ch *change) {
 		c.group.serial++
 		c.settlePhases(e, v, ch, now)
 	}
+	if c.touching != nil {
+		c.touches(e, v, max(c.pos.Fired, e.Latest-1), ch.cause)
+	}
 	c.arm(e)
 }
 
@@ -254,6 +257,9 @@ func (c *Core) ensure(e *entry) {
 	}
 	for _, k := range c.recalls {
 		e.EnsureRule(k.rd)
+	}
+	if c.touching != nil {
+		e.EnsureRule(c.touching.id)
 	}
 	if len(e.Rules) == len(c.rule)+len(c.recalls) {
 		return

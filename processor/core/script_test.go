@@ -416,6 +416,10 @@ func (s *script) addEvents(lines string) error {
 					e.Items = append(e.Items, schemas.Item{Category: cat, AmountMinor: minor(a)})
 				}
 			case "channel":
+				if strings.HasPrefix(e.Type, "consent.") || strings.HasPrefix(e.Type, "channel.") {
+					e.Attributes = append(e.Attributes, schemas.Attribute{Key: k, Value: v}) // what it is about, not where it was said
+					break
+				}
 				e.Channel = v
 			default:
 				if e.Kind == schemas.Behavior {

@@ -177,6 +177,8 @@ func (c *Core) adopt(pb *playbook.Playbook) {
 		c.recalls = append(c.recalls, &recallRule{pb: &pb.Recall[i], rd: c.name(pb.Recall[i].Name)})
 	}
 	c.group = c.newGroup()
+	c.bindZone()
+	c.touching = c.bindTouch()
 }
 
 // name is the id of a rule in the task's dictionary.
