@@ -38,6 +38,7 @@ var rooms = map[string][]string{
 	"processor/tier":          {"playbook", "processor/award", "processor/facts", "processor/history", "schemas", "state"},
 	"processor/facts":         {"playbook", "processor/history", "schemas", "state"},
 	"processor/recall":        {"playbook", "schemas"},
+	"processor/calendar":      {"playbook", "schemas"},
 	"processor/touch":         {"playbook", "processor/history", "schemas"},
 	"processor/core":          {"playbook", "processor/award", "processor/churn", "processor/facts", "processor/history", "processor/numeric", "processor/recall", "processor/rfm", "processor/tier", "processor/touch", "schemas", "state"},
 	"processor/replay":        {"playbook", "processor/core", "schemas"},

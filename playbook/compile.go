@@ -193,6 +193,7 @@ func (p *builder) rules(b *block) {
 	p.customerZone(b)
 	p.touchPolicy(b)
 	each("recall", func(n *node, path string) { out.Recall = append(out.Recall, p.recall(n, path)) })
+	p.calendar(b)
 	p.touchFacts()
 }
 

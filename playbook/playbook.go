@@ -49,6 +49,8 @@ type Playbook struct {
 	Churn  []Churn
 	Recall []Recall
 
+	Moments []Moment // of the calendar
+
 	Touch *TouchPolicy // nil: nothing holds a touch back
 }
 

@@ -8,7 +8,7 @@ var vocabulary = map[string][]string{
 	"": {"playbook", "version", "clock", "time_zone", "currency", "rates", "counts_at", "disorder", "publish_delay",
 		"future", "horizon", "refund_wait", "unlinked", "max_event_bytes", "dead_letters", "salt", "defaults",
 		"facts", "lifecycle", "inflection", "tags", "segments", "growth", "tiers", "rfm", "churn", "recall",
-		"customer_time_zone", "touch_policy"},
+		"calendar", "customer_time_zone", "touch_policy"},
 	"facts":                 {"core_behavior", "gauges", "values"},
 	"facts.core_behavior[]": {"name", "behavior", "order", "when", "value", "decimals", "category", "same", "text"},
 	"facts.gauges[]":        {"name", "behavior", "attribute", "decimals", "when"},
@@ -57,6 +57,10 @@ var vocabulary = map[string][]string{
 	"churn[].parameters.spend":       {"p", "q", "gamma"},
 	"recall[]": {"name", "on", "audience", "send_after", "expire_after", "holdout", "salt", "arms",
 		"purpose", "priority", "message_class", "channels", "correct_within", "max_age", "cool_down", "once"},
+	"calendar":         {"dates", "moments"},
+	"calendar.dates[]": {"name", "behavior", "removed", "item", "attribute"},
+	"calendar.moments[]": {"name", "weekly", "monthly", "yearly", "days", "birthday", "anniversary", "of", "offsets", "every_year", "lunar", "leap_month", "missing_day",
+		"at", "audience", "expire_after", "purpose", "priority", "message_class", "channels", "correct_within", "max_age", "cool_down", "once"},
 	"touch_policy":             {"channels", "consent", "quiet_hours", "min_distance", "caps", "exclude"},
 	"touch_policy.channels[]":  {"name", "assume_bound"},
 	"touch_policy.quiet_hours": {"from", "to", "then"},
@@ -70,7 +74,7 @@ var vocabulary = map[string][]string{
 // "not yet" instead of "unknown".
 var planned = map[string][]string{
 	"": {"settle", "benefits", "ledgers", "tasks", "journeys",
-		"campaigns", "referral", "metrics", "calendar"},
+		"campaigns", "referral", "metrics"},
 	"growth[]":       {"decay", "window", "caps", "multiply"},
 	"tiers[]":        {"settle", "upgrade", "validity", "roles", "episode", "re_entry"},
 	"tiers[].window": {"calendar"},

@@ -31,25 +31,27 @@ var (
 
 // Core is one task. It is not safe for concurrent use.
 type Core struct {
-	cfg      Config
-	rd       Reader
-	pb       *playbook.Playbook
-	zone     history.Zone
-	pos      state.Position
-	ts       taskState
-	rule     []rule // in the order in which they are evaluated
-	churn    []*churnRule
-	recalls  []*recallRule
-	group    *group           // rules of phases; nil: none
-	touching *touching        // nil: the playbook has no touch policy
-	zoneFact *facts.Fact      // nil: customers have no time zone of their own
-	places   map[string]place // by name
-	streams  streams          // what marks are kept of
-	resized  map[int]bool     // rules of the group whose sizes changed since the last Ready
-	omit     map[string]bool  // item categories that earn no growth value
-	tsDirty  bool
-	spilled  map[string]spilledValue
-	wall     schemas.EventTime
+	cfg         Config
+	rd          Reader
+	pb          *playbook.Playbook
+	zone        history.Zone
+	pos         state.Position
+	ts          taskState
+	rule        []rule // in the order in which they are evaluated
+	churn       []*churnRule
+	recalls     []*recallRule
+	group       *group // rules of phases; nil: none
+	moments     []*momentRule
+	keptStreams map[uint32]bool  // whose latest mark by key never leaves the row
+	touching    *touching        // nil: the playbook has no touch policy
+	zoneFact    *facts.Fact      // nil: customers have no time zone of their own
+	places      map[string]place // by name
+	streams     streams          // what marks are kept of
+	resized     map[int]bool     // rules of the group whose sizes changed since the last Ready
+	omit        map[string]bool  // item categories that earn no growth value
+	tsDirty     bool
+	spilled     map[string]spilledValue
+	wall        schemas.EventTime
 
 	cache  cache
 	timers timers

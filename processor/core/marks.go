@@ -1,6 +1,7 @@
 package core
 
 import (
+	"sort"
 	"tidemark/playbook"
 	"tidemark/processor/history"
 	"tidemark/schemas"
@@ -140,6 +141,10 @@ func (c *Core) measure(d *playbook.Stream, ev *schemas.Event, m *state.Mark) boo
 		if ev.Type == playbook.TagAdded {
 			m.Value = 1
 		}
+	case playbook.DatedItem:
+		if m.Value = -1; ev.Type == d.Types[0] {
+			m.Value = 1
+		}
 	case playbook.ConsentGranted, playbook.ChannelBound:
 		if m.Value = -1; ev.Type == d.Value {
 			m.Value = 1
@@ -155,6 +160,10 @@ func (c *Core) measure(d *playbook.Stream, ev *schemas.Event, m *state.Mark) boo
 	}
 	if d.Text != "" {
 		v, ok := ev.Attribute(d.Text)
+		if d.Value == playbook.DatedItem {
+			item, _ := ev.Attribute(d.Same)
+			v, ok = v+" "+item, true
+		}
 		if !ok {
 			return false
 		}
@@ -200,6 +209,8 @@ func (c *Core) foldMarks(e *entry, edge schemas.EventTime) {
 		n++
 	}
 	e.MarkDays = append(e.MarkDays[:0], e.MarkDays[n:]...)
+	kept := c.keepMarks(e)
+	defer func() { c.giveBack(e, kept) }()
 	for n = 0; n < len(e.Marks) && e.Marks[n].At < edge; n++ {
 		m := &e.Marks[n]
 		b := e.EnsureMarkBase(m.Stream)
@@ -280,4 +291,42 @@ func (c *Core) baseDay(e *entry, d state.MarkDay) {
 	}
 	b.Count += d.Count
 	b.Sum += d.Sum
+}
+
+// datedItems bounds the items of one stream of dates in a row.
+const datedItems = 32
+
+// keepMarks takes the latest mark of each item out of the row while it is folded,
+// so that it stays.
+func (c *Core) keepMarks(e *entry) []state.Mark {
+	if c.keptStreams == nil {
+		return nil
+	}
+	var kept []state.Mark
+	rest := e.Marks[:0]
+	for i := range e.Marks {
+		m := e.Marks[i]
+		last := c.keptStreams[m.Stream]
+		for j := i + 1; last && j < len(e.Marks); j++ {
+			last = e.Marks[j].Stream != m.Stream || e.Marks[j].Key != m.Key
+		}
+		if last {
+			kept = append(kept, m)
+		} else {
+			rest = append(rest, m)
+		}
+	}
+	if n := len(kept) - datedItems; n > 0 {
+		rest = append(rest, kept[:n]...)
+		kept = kept[n:]
+		sort.SliceStable(rest, func(i, j int) bool { return rest[i].At < rest[j].At })
+	}
+	e.Marks = rest
+	return kept
+}
+
+func (c *Core) giveBack(e *entry, kept []state.Mark) {
+	for i := range kept {
+		e.InsertMark(kept[i])
+	}
 }

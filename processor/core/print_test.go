@@ -78,6 +78,14 @@ func (w *world) record(o *Out) string {
 		}
 	case *schemas.RecallTrigger:
 		fmt.Fprintf(&b, " %s %s %s send %s", t.Group, orNone(t.Arm), t.CustomerType, instant(t.SendAt))
+	case *schemas.EngagementTrigger:
+		fmt.Fprintf(&b, " %s", t.Kind)
+		if t.Item != "" {
+			fmt.Fprintf(&b, " %s", t.Item)
+		}
+		if t.SendAt != nil {
+			fmt.Fprintf(&b, " send %s by %s", instant(*t.SendAt), t.Channel)
+		}
 	case *schemas.SuppressedTrigger:
 		fmt.Fprintf(&b, " %s: %s %s", t.Reason, t.ForTopic, t.Kind)
 		if t.Detail != "" {

@@ -70,6 +70,9 @@ func (c *Core) settle(e *entry, ch *change) {
 		c.group.serial++
 		c.settlePhases(e, v, ch, now)
 	}
+	if c.moments != nil {
+		c.settleMoments(e, v, ch)
+	}
 	if c.touching != nil {
 		c.touches(e, v, max(c.pos.Fired, e.Latest-1), ch.cause)
 	}
@@ -203,6 +206,9 @@ func (c *Core) wake(e *entry, at schemas.EventTime) error {
 		c.wakePhases(e, v, at, moved)
 	}
 	c.wakeRecall(e, v, at)
+	if c.moments != nil {
+		c.wakeMoments(e, v, at)
+	}
 	if err := c.fold(e); err != nil {
 		return err
 	}
@@ -258,6 +264,9 @@ func (c *Core) ensure(e *entry) {
 	for _, k := range c.recalls {
 		e.EnsureRule(k.rd)
 	}
+	for _, k := range c.moments {
+		e.EnsureRule(k.rd)
+	}
 	if c.touching != nil {
 		e.EnsureRule(c.touching.id)
 	}
@@ -278,6 +287,11 @@ func (c *Core) inForce(id uint32) bool {
 		}
 	}
 	for _, k := range c.recalls {
+		if k.rd == id {
+			return true
+		}
+	}
+	for _, k := range c.moments {
 		if k.rd == id {
 			return true
 		}

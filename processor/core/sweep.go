@@ -167,6 +167,7 @@ func (c *Core) sweepOne(e *entry, s *sweepState) {
 		if c.group != nil {
 			c.armPhases(e, v, s.Rules, max(now, s.From), s.From)
 		}
+		c.armMoments(e, v, s.Rules, max(now, s.From))
 	}
 	c.arm(e)
 }
@@ -237,6 +238,13 @@ func changed(was, now *playbook.Playbook) (names []string) {
 			}
 		}
 		note(k.Name, kept)
+	}
+	for _, m := range now.Moments {
+		kept := false
+		for _, o := range was.Moments {
+			kept = kept || o.Name == m.Name // a moment that goes on needs no sweep: its next event arms it
+		}
+		note(m.Name, kept)
 	}
 	for i := range now.Phases {
 		r, kept := &now.Phases[i], false

@@ -178,6 +178,7 @@ func (c *Core) adopt(pb *playbook.Playbook) {
 	}
 	c.group = c.newGroup()
 	c.bindZone()
+	c.bindMoments()
 	c.touching = c.bindTouch()
 }
 
