@@ -3,6 +3,7 @@ package playbook
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"tidemark/schemas"
 )
@@ -229,4 +230,14 @@ func (p *builder) touchFacts() {
 				Value: ConsentGranted, When: &EventCondition{native: true, source: name, expr: all(either("channel", c), either("purpose", purpose))}})})
 		}
 	}
+}
+
+// Location is a time zone by its name in the IANA database, as a customer's
+// attribute holds it; false: there is none of that name.
+func Location(name string) (*time.Location, bool) {
+	if name == "" || name == "Local" {
+		return nil, false
+	}
+	loc, err := time.LoadLocation(name)
+	return loc, err == nil
 }

@@ -81,7 +81,7 @@ func (c *Core) placeOf(v history.View, at schemas.EventTime) place {
 	p, known := c.places[name]
 	if !known {
 		p = home
-		if loc, err := time.LoadLocation(name); err == nil {
+		if loc, ok := playbook.Location(name); ok {
 			p = place{loc, history.NewZone(loc)}
 		}
 		if len(c.places) < 1000 { // names come from events; there are some 600 zones
