@@ -40,7 +40,7 @@ var rooms = map[string][]string{
 	"processor/recall":        {"playbook", "schemas"},
 	"processor/calendar":      {"playbook", "schemas"},
 	"processor/touch":         {"playbook", "processor/history", "schemas"},
-	"processor/core":          {"playbook", "processor/award", "processor/churn", "processor/facts", "processor/history", "processor/numeric", "processor/recall", "processor/rfm", "processor/tier", "processor/touch", "schemas", "state"},
+	"processor/core":          {"playbook", "processor/award", "processor/calendar", "processor/churn", "processor/facts", "processor/history", "processor/numeric", "processor/recall", "processor/rfm", "processor/tier", "processor/touch", "schemas", "state"},
 	"processor/replay":        {"playbook", "processor/core", "schemas"},
 	"processor/replay/script": {"playbook", "processor/core", "schemas"},
 	"processor/source":        {"schemas"},
