@@ -53,7 +53,7 @@ var rooms = map[string][]string{
 }
 
 // pure rooms are a function of their input: no clock, no chance, no threads, no files.
-var pure = []string{"processor/core", "processor/award", "processor/history", "processor/facts", "processor/tier", "processor/recall", "processor/touch", "processor/churn", "processor/rfm",
+var pure = []string{"processor/core", "processor/award", "processor/history", "processor/facts", "processor/tier", "processor/recall", "processor/touch", "processor/calendar", "processor/churn", "processor/rfm",
 	"processor/numeric", "processor/replay", "processor/replay/script", "playbook"}
 
 // Nothing under these may be imported by a pure room. playbook.Load reads the
