@@ -74,7 +74,7 @@ func (c *Core) settle(e *entry, ch *change) {
 		c.settleMoments(e, v, ch)
 	}
 	if c.touching != nil {
-		c.touches(e, v, max(c.pos.Fired, e.Latest-1), ch.cause)
+		c.touches(e, v, c.done(e), ch.cause)
 	}
 	c.arm(e)
 }
