@@ -80,7 +80,9 @@ func TestWrongClockStopsATask(t *testing.T) {
 			w.now = func() time.Time { return time.Now().Add(ahead) }
 			w.prepare(compile(t, starter(t)), nil)
 			p := w.start(t.TempDir(), "one", func(c *runtime.Config) { c.ClockLimit = 5 * time.Second })
-			w.ready(p)
+			if ahead == 0 { // a wrong clock may stop the task before it was ever ready
+				w.ready(p)
+			}
 			w.publish([]*schemas.Event{order(1, "c1", schemas.Paid, "o1", schemas.EventTime(w.now().Add(-time.Minute).UnixMilli()), 100)})
 			if ahead == 0 {
 				w.covered(testkit.Limit)
