@@ -116,11 +116,22 @@ log: {level: warn}
 
 func (w *world) spawn(name, config string, args ...string) *child {
 	w.t.Helper()
+	return w.spawnBinary(tidemark(w.t), name, config, args...)
+}
+
+// env is the test's environment without the variables of Tidemark: those of the
+// tests are no configuration.
+func (w *world) env() []string {
+	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "TIDEMARK_") })
+}
+
+func (w *world) spawnBinary(bin, name, config string, args ...string) *child {
+	w.t.Helper()
 	c := &child{name: name, log: &lines{}, gone: make(chan struct{})}
-	c.cmd = exec.Command(tidemark(w.t), append([]string{"run", "--config", config}, args...)...)
+	c.cmd = exec.Command(bin, append([]string{"run", "--config", config}, args...)...)
 	c.cmd.Stdout, c.cmd.Stderr = c.log, c.log
 	c.cmd.SysProcAttr = dieWithParent()
-	c.cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "TIDEMARK_") }) // those of the tests are no configuration
+	c.cmd.Env = w.env()
 	var err error
 	spawn()(func() { err = c.cmd.Start() })
 	if err != nil {

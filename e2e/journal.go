@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 
 	"github.com/cespare/xxhash/v2"
@@ -27,7 +28,9 @@ type Log struct {
 	Schema  func(id int32) (string, []string, error) // of the registry as it is now
 	// BrokerTime asks that journals carry LogAppendTime; the embedded broker takes the setting and does not act on it.
 	BrokerTime bool
-	readers    map[readerID]func([]byte) (*schemas.Event, error)
+	// Engines may have written the journal, beside this one: those that say the same.
+	Engines []int32
+	readers map[readerID]func([]byte) (*schemas.Event, error)
 }
 
 type readerID struct {
@@ -140,7 +143,7 @@ func (a *audit) record(rec *kgo.Record, j *schemas.Journal, sequence int64, befo
 		return fmt.Errorf("stands where %d should", sequence)
 	case uint64(j.PreviousHash) != before:
 		return errors.New("does not carry the hash of the one before")
-	case j.Task != a.task || j.Engine != core.Engine || j.Format != core.JournalFormat || j.Generation != 1:
+	case j.Task != a.task || j.Engine != core.Engine && !slices.Contains(a.Engines, j.Engine) || j.Format != core.JournalFormat || j.Generation != 1:
 		return fmt.Errorf("is of task %d, engine %d, format %d, generation %d", j.Task, j.Engine, j.Format, j.Generation)
 	case j.Clock < clock:
 		return fmt.Errorf("the clock went back from %d to %d", clock, j.Clock)

@@ -283,16 +283,19 @@ func (w *world) await(limit time.Duration, what string, ok func() bool) {
 	}
 }
 
-// lines keeps what was logged.
+// lines keeps what was logged, line by line, however a pipe cuts it.
 type lines struct {
-	mu  sync.Mutex
-	all []string
+	mu   sync.Mutex
+	all  []string
+	rest string // the line under way
 }
 
 func (l *lines) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.all = append(l.all, strings.TrimRight(string(b), "\n"))
+	got := strings.Split(l.rest+string(b), "\n")
+	l.rest = got[len(got)-1]
+	l.all = append(l.all, got[:len(got)-1]...)
 	return len(b), nil
 }
 

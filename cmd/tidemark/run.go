@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
-	"sync"
 	"time"
 
 	kafka "github.com/segmentio/kafka-go"
@@ -151,9 +150,9 @@ func (r *runCmd) Run(ctx context.Context) (err error) {
 	prep.Apply(&rc, pb.Clock)
 	rc.CacheBytes = max(c.Store.CustomerCache/int64(prep.Tasks), 1<<20)
 	tellStart(log, prep)
-	drained := make(chan struct{})
+	drained := make(chan error, 1)
 	if r.Drain {
-		rc.OnState = drain(prep.Tasks, drained)
+		rc.Drain, rc.OnState = true, drain(prep.Tasks, drained)
 	}
 	m, err := patiently(ctx, log, func() (*runtime.Manager, error) { return runtime.NewManager(ctx, rc) })
 	if err != nil || m == nil {
@@ -161,11 +160,12 @@ func (r *runCmd) Run(ctx context.Context) (err error) {
 	}
 	tel.Metrics.DataDir(c.DataDir)
 	work, stop := context.WithCancel(ctx)
-	defer func() {
+	letGo := func() error {
 		tel.Tasks.Process("its end: the tasks let go")
 		stop()
-		err = errors.Join(err, within(c.Kafka.TransactionTimeout+stopGrace, m.Wait))
-	}()
+		return within(c.Kafka.TransactionTimeout+stopGrace, m.Wait)
+	}
+	defer func() { err = errors.Join(err, letGo()) }()
 	go m.CommitOffsets(work, time.Second)
 	go m.WatchPartitions(work, partitionsBeat)
 	if r.Standalone || r.Drain {
@@ -177,10 +177,19 @@ func (r *runCmd) Run(ctx context.Context) (err error) {
 		tel.Tasks.Process("")
 		select {
 		case <-ctx.Done():
-		case <-drained:
-			log.Info("drained: every store stands at the end of its journal")
+			if r.Drain {
+				return errors.New("ended before every store stood at the end of its journal; run --drain again")
+			}
+			return nil
+		case err := <-drained:
+			if err != nil {
+				return err
+			}
 		}
-		return nil
+		if err := letGo(); err != nil {
+			return err
+		}
+		return told(ctx, c, bucket, prep.Tasks)
 	}
 	tel.Tasks.Process("the consumer group's first assignment")
 	access, names := rc.Rights()
@@ -261,23 +270,6 @@ func offsetsOf(id string, brokers []string, transport *kafka.Transport) func(map
 			}
 		}
 		return nil
-	}
-}
-
-// drain closes done once every task has restored its store.
-func drain(tasks int32, done chan struct{}) func(int32, string, string) {
-	var mu sync.Mutex
-	ready := map[int32]bool{}
-	return func(task int32, state, _ string) {
-		mu.Lock()
-		defer mu.Unlock()
-		if state != fmt.Sprint(telemetry.Running) || ready[task] {
-			return
-		}
-		ready[task] = true
-		if int32(len(ready)) == tasks {
-			close(done)
-		}
 	}
 }
 

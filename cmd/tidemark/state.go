@@ -135,6 +135,17 @@ func lineOf(m *checkpoint.Manifest) stateLine {
 	return stateLine{Task: m.Task, What: "checkpoint", Name: m.Name(), Sequence: m.Sequence, Engine: m.Engine, Playbook: m.Playbook, Clock: m.Clock, Bytes: m.Bytes(), Created: m.Created}
 }
 
+// printStore tells where the store of a task on this disk stands.
+func (p *place) printStore(task int32) error {
+	l := stateLine{Task: task, What: "store", Name: p.dir(task)}
+	if pos, err := state.PositionOf(p.dir(task), state.Options{}); err != nil {
+		l.Problem = err.Error() // mostly: a process has it open
+	} else {
+		l.Sequence, l.Engine, l.Playbook, l.Clock = pos.Sequence, pos.Engine, pos.Playbook, int64(pos.Clock)
+	}
+	return p.print(l)
+}
+
 type stateShowCmd struct{ stores }
 
 func (s *stateShowCmd) Run(ctx context.Context) error {
@@ -149,13 +160,7 @@ func (s *stateShowCmd) Run(ctx context.Context) error {
 	}
 	for _, task := range tasks {
 		if _, err := os.Stat(p.dir(task)); err == nil {
-			l := stateLine{Task: task, What: "store", Name: p.dir(task)}
-			if pos, err := state.PositionOf(p.dir(task), state.Options{}); err != nil {
-				l.Problem = err.Error() // mostly: a process has it open
-			} else {
-				l.Sequence, l.Engine, l.Playbook, l.Clock = pos.Sequence, pos.Engine, pos.Playbook, int64(pos.Clock)
-			}
-			if err := p.print(l); err != nil {
+			if err := p.printStore(task); err != nil {
 				return err
 			}
 		}
@@ -197,8 +202,20 @@ func (s *stateCheckpointCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	saved, err := p.save(ctx, tasks)
+	if err != nil {
+		return err
+	}
+	if saved == 0 {
+		return fmt.Errorf("no store with a position is in %s", filepath.Join(p.c.DataDir, p.c.App))
+	}
+	return nil
+}
+
+// save saves checkpoints of the stores on this disk that have a position, tells of
+// each, and says how many.
+func (p *place) save(ctx context.Context, tasks []int32) (saved int, err error) {
 	limit := checkpoint.NewLimit(p.c.Checkpoint.Rate)
-	saved := 0
 	for _, task := range tasks {
 		dir := p.dir(task)
 		if _, err := os.Stat(dir); err != nil {
@@ -206,11 +223,11 @@ func (s *stateCheckpointCmd) Run(ctx context.Context) error {
 		}
 		store, err := state.Open(dir, state.Options{})
 		if err != nil {
-			return fmt.Errorf("task %d (stop the process that has it open): %w", task, err)
+			return saved, fmt.Errorf("task %d (stop the process that has it open): %w", task, err)
 		}
 		pos, err := store.Position()
 		if err = errors.Join(err, store.Close()); err != nil { // a stopped store needs no copy
-			return err
+			return saved, err
 		}
 		if pos.Sequence == 0 {
 			continue
@@ -218,19 +235,16 @@ func (s *stateCheckpointCmd) Run(ctx context.Context) error {
 		sv := &checkpoint.Saver{Home: p.home(task), FS: vfs.Default, Limit: limit, Keep: p.c.Checkpoint.Keep}
 		done, err := sv.Save(ctx, dir, &pos, checkpoint.Head{Writer: p.c.Instance, Now: time.Now()})
 		if err != nil {
-			return err
+			return saved, err
 		}
 		saved++
 		l := lineOf(done.Manifest)
 		l.Uploaded = done.Bytes
 		if err := p.print(l); err != nil {
-			return err
+			return saved, err
 		}
 	}
-	if saved == 0 {
-		return fmt.Errorf("no store with a position is in %s", filepath.Join(p.c.DataDir, p.c.App))
-	}
-	return nil
+	return saved, nil
 }
 
 type stateVerifyCmd struct {

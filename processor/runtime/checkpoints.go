@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"tidemark/processor/core"
 	"tidemark/state"
 	"tidemark/state/checkpoint"
 	"tidemark/telemetry"
@@ -120,9 +121,10 @@ func (l *life) collect(ctx context.Context) {
 }
 
 // fromCheckpoint puts the newest checkpoint that fits in the place of the store:
-// of this engine, beyond the position above, and at a record that the journal,
-// which ends at the offset end, holds. It says whether there was one. Damaged
-// ones are told of and passed over.
+// beyond the position above, at a record that the journal, which ends at the offset
+// end, holds, and of this engine, or of another one with nothing in the journal
+// behind it that another engine wrote, as run --drain leaves it. It says whether
+// there was one. Damaged ones are told of and passed over.
 func (l *life) fromCheckpoint(ctx context.Context, end, above int64, engine int32) (bool, error) {
 	home := l.home()
 	names, err := home.List(ctx)
@@ -138,10 +140,6 @@ func (l *life) fromCheckpoint(ctx context.Context, end, above int64, engine int3
 		if n.Sequence <= above {
 			break
 		}
-		if n.Engine != engine {
-			l.cfg.Log.Warn("a checkpoint of another engine is passed over", "task", l.task, "checkpoint", n.Name, "engine", n.Engine, "this", engine)
-			continue
-		}
 		m, err := home.Read(ctx, n.Name)
 		if errors.As(err, &corrupt) || errors.Is(err, checkpoint.ErrFormat) {
 			tell(n, err)
@@ -150,10 +148,16 @@ func (l *life) fromCheckpoint(ctx context.Context, end, above int64, engine int3
 		if err != nil {
 			return false, err
 		}
-		if why, err := l.inJournal(ctx, m, end); err != nil {
+		why, next, err := l.inJournal(ctx, m, end)
+		if err != nil {
 			return false, err
-		} else if why != "" {
+		}
+		if why != "" {
 			tell(n, why)
+			continue
+		}
+		if n.Engine != engine && next != 0 && next != engine {
+			l.cfg.Log.Warn("a checkpoint of another engine is passed over: what follows it in the journal is another engine's too", "task", l.task, "checkpoint", n.Name, "engine", n.Engine, "this", engine)
 			continue
 		}
 		store, err := l.shelf.replace(func(dir string) error { return l.download(ctx, &home, m, dir) })
@@ -204,27 +208,33 @@ func (l *life) download(ctx context.Context, home *checkpoint.Home, m *checkpoin
 	return nil
 }
 
-// inJournal says why a checkpoint's position is not one of the journal's; "" if it is.
-func (l *life) inJournal(ctx context.Context, m *checkpoint.Manifest, end int64) (string, error) {
+// inJournal says why a checkpoint's position is not one of the journal's; "" if it
+// is. If it is of another engine, next is the engine of the record after it; 0: none.
+func (l *life) inJournal(ctx context.Context, m *checkpoint.Manifest, end int64) (why string, next int32, err error) {
 	if int64(m.JournalNext) >= end {
-		return fmt.Sprintf("its position is past the journal's end: offset %d of %d", m.JournalNext, end), nil
+		return fmt.Sprintf("its position is past the journal's end: offset %d of %d", m.JournalNext, end), 0, nil
 	}
 	j := l.openJournal(l.journalPartition(), int64(m.JournalNext), end)
 	defer j.close()
 	for {
 		rec, more, err := j.next(ctx)
 		if errors.Is(err, ErrJournalLost) {
-			return err.Error(), nil
+			return err.Error(), 0, nil
 		}
 		switch {
 		case err != nil:
-			return "", err
+			return "", 0, err
 		case !more || rec.j.Sequence > m.Sequence:
-			return fmt.Sprintf("the journal does not hold record %d, at which it stands", m.Sequence), nil
+			return fmt.Sprintf("the journal does not hold record %d, at which it stands", m.Sequence), 0, nil
 		case rec.j.Sequence == m.Sequence && fmt.Sprintf("%016x", rec.hash) != m.Hash:
-			return fmt.Sprintf("record %d of the journal is another one", m.Sequence), nil
+			return fmt.Sprintf("record %d of the journal is another one", m.Sequence), 0, nil
+		case rec.j.Sequence == m.Sequence && m.Engine == core.Engine:
+			return "", 0, nil
 		case rec.j.Sequence == m.Sequence:
-			return "", nil
+			if rec, more, err = j.next(ctx); err == nil && more {
+				next = rec.j.Engine
+			}
+			return "", next, err
 		}
 	}
 }

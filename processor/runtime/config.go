@@ -104,6 +104,9 @@ type Config struct {
 	BackoffMin, BackoffMax time.Duration // between two lives of a task; default 100 ms and 10 s
 	// Until is where the closing tick of a history goes (clock: input); 0: each task's last event.
 	Until schemas.EventTime
+	// Drain brings every store to the end of its journal, and takes nothing more:
+	// a task that is running then is at the end, and stays there.
+	Drain bool
 	// HistoryEnds are, by task, the ends of orders and behaviors that the history
 	// has to reach before it is closed; nil: what is there when it is read to its end.
 	HistoryEnds [][2]schemas.Offset

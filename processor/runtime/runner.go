@@ -122,15 +122,17 @@ func (m *Manager) runTask(ctx context.Context, task int32) {
 			sh.lost(broken) // opened again by the next life
 			wait(backoff)
 		case ended: // the other role
-		case errors.Is(err, ErrInputLost) && m.cfg.Checkpoints != nil && !sought:
-			// What the store needs next is gone; a newer checkpoint may not need it.
-			log.Error("the input no longer reaches back to the store; looking for a newer checkpoint", "err", err)
+		case (errors.Is(err, ErrInputLost) || errors.Is(err, core.ErrEngine)) && m.cfg.Checkpoints != nil && !sought:
+			// What the store needs next is gone, or is another engine's; a checkpoint
+			// beyond it does not need it.
+			log.Error("the store can't be brought to the journal's end; looking for a newer checkpoint", "err", err)
 			sought, seek = true, true
 		case is == follow:
 			// Nobody waits for a standby: it never stops for good, and says what it lacks.
 			log.Warn("the standby begins again", "err", err, "after", m.cfg.BackoffMax)
 			show(telemetry.Standby, fmt.Sprint("beginning again after: ", err))
 			wait(m.cfg.BackoffMax)
+			sought = false // its owner may save one meanwhile
 		case fatal(err):
 			log.Error("the task stops until an operator acts", "err", err)
 			show(telemetry.Paused, err.Error())

@@ -104,6 +104,11 @@ func (l *life) run(ctx context.Context) (err error) {
 	if err := l.restore(ctx, false); err != nil {
 		return err
 	}
+	if l.cfg.Drain {
+		l.set(telemetry.Running, "")
+		<-ctx.Done()
+		return nil
+	}
 	l.core.SetEpoch(int32(l.prod.Epoch()))
 
 	inner, cancel := context.WithCancel(ctx)
