@@ -262,7 +262,7 @@ func Default() *Config {
 		Store:          Store{Cache: 64 << 20, Memtable: 16 << 20, CustomerCache: 64 << 20},
 		Checkpoint:     Checkpoint{Interval: 10 * time.Minute, Rate: 32 << 20, Keep: 3},
 		Commit: Commit{MaxDelay: time.Millisecond, IdleDelay: time.Second,
-			MaxEvents: 50_000, MaxTriggers: 20_000, MaxBytes: 8 << 20},
+			MaxEvents: 150_000, MaxTriggers: 20_000, MaxBytes: 8 << 20},
 		HTTP:    HTTP{Listen: "127.0.0.1:9464"},
 		Log:     Log{Level: "info", Format: "text"},
 		History: History{FireFrom: FireFrom{Kind: FireNow}},

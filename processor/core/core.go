@@ -170,6 +170,9 @@ func (c *Core) Pending() (taken, publish int) {
 	return c.taken, len(c.out) + len(c.moves) + len(c.controls)
 }
 
+// Touched is how many customers the next Ready changes.
+func (c *Core) Touched() int { return len(c.dirty) }
+
 // Sweeping says whether a sweep is under way.
 func (c *Core) Sweeping() bool { return len(c.ts.Sweeps) > 0 }
 

@@ -89,7 +89,7 @@ type Config struct {
 	IdleDelay          time.Duration // commit at least so often while records are taken; default 1 s
 	BeatDelay          time.Duration // and so often when only the clock moves; default 10 s
 	ProbeEvery         time.Duration // how often the ends of the inputs are asked for; default 100 ms
-	MaxEvents          int           // records of one commit; default 50,000
+	MaxEvents          int           // records of one commit; default 150,000
 	MaxTriggers        int           // records published in one commit; default 20,000
 	MaxBytes           int           // bytes published in one commit; default 8 MiB
 	CacheBytes         int64         // decoded customers, per task; default 64 MiB / tasks owned is the caller's
@@ -168,7 +168,7 @@ func (c *Config) defaults() {
 	def(&c.ProbeEvery, 100*time.Millisecond)
 	num(&c.QueueRecords, 32_000)
 	num(&c.QueueBytes, 32<<20)
-	num(&c.MaxEvents, 50_000)
+	num(&c.MaxEvents, 150_000)
 	num(&c.MaxTriggers, 20_000)
 	num(&c.MaxBytes, 8<<20)
 	if c.PartitionMaxBytes == 0 {

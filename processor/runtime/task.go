@@ -354,7 +354,7 @@ func (l *life) work(ctx context.Context) error {
 			}
 			continue
 		}
-		if taken, _ := l.core.Pending(); taken >= l.cfg.MaxEvents {
+		if l.filled() {
 			if err := l.flush(true); err != nil {
 				return err
 			}
@@ -558,7 +558,7 @@ func (l *life) flush(must bool) error {
 			taken > 0 && now.Sub(l.lastFlush) >= l.cfg.IdleDelay ||
 			now.Sub(l.lastFlush) >= l.cfg.BeatDelay ||
 			l.finished && !l.told
-		if !due || l.inflight {
+		if !due || l.inflight || l.far() && now.Sub(l.lastFlush) < patience {
 			return nil
 		}
 	}
