@@ -14,6 +14,7 @@ const (
 	spaceHistogram = 'h' // h rule(4) fact(1) bucket(8) -> count (varint)
 	spaceMeta      = 'm' // m name -> value
 	spaceSpill     = 'x' // x len(customer) customer kind(1) bucket(4) hash(8) -> value
+	spaceTombstone = 'e' // e hash(16) -> what is left of an erased customer
 )
 
 // Spill kinds.
@@ -76,6 +77,16 @@ func SpillPrefix(dst []byte, id string, kind byte, bucket int32) []byte {
 	dst = append(dst, kind)
 	return binary.BigEndian.AppendUint32(dst, uint32(bucket)^(1<<31))
 }
+
+// SpillRange bounds all sub-keys of a customer: from inclusive, to exclusive.
+func SpillRange(id string) (from, to []byte) {
+	from = append(binary.AppendUvarint([]byte{spaceSpill}, uint64(len(id))), id...)
+	return from, append(from[:len(from):len(from)], 0xff)
+}
+
+// TombstoneKey appends the key of the tombstone of an erased customer to dst; hash
+// is a keyed hash of the id.
+func TombstoneKey(dst, hash []byte) []byte { return append(append(dst, spaceTombstone), hash...) }
 
 // SpillBucket is the sub-key bucket of a UTC day: 32 days each.
 func SpillBucket(day int32) int32 { return day >> 5 }

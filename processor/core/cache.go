@@ -2,6 +2,7 @@ package core
 
 import (
 	"tidemark/playbook"
+	"tidemark/schemas"
 	"tidemark/state"
 )
 
@@ -15,6 +16,8 @@ type entry struct {
 	young      bool
 	size       int64
 	ensured    *playbook.Playbook // the version whose rules all have their place
+	erased     schemas.EventTime  // what occurred up to here is dropped; 0: she was never erased
+	episodes   uint32             // of those of her id who were erased; hers go on from there
 	facts      []playbook.Value   // of the group at its last look; nil: not in memory
 	factsOf    *group             // whose they are
 }
@@ -45,6 +48,14 @@ func (c *cache) get(id string) *entry {
 		return e
 	}
 	return nil
+}
+
+// peek is get without bringing the entry among the young.
+func (c *cache) peek(id string) *entry {
+	if e := c.young[id]; e != nil {
+		return e
+	}
+	return c.old[id]
 }
 
 func (c *cache) put(e *entry) {

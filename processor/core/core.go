@@ -44,6 +44,7 @@ type Core struct {
 	moments     []*momentRule
 	keptStreams map[uint32]bool  // whose latest mark by key never leaves the row
 	touching    *touching        // nil: the playbook has no touch policy
+	identity    uint32           // of identityRule in the dictionary; 0: nobody was ever erased
 	zoneFact    *facts.Fact      // nil: customers have no time zone of their own
 	places      map[string]place // by name
 	streams     streams          // what marks are kept of
@@ -67,6 +68,7 @@ type Core struct {
 	controls []*schemas.Control
 	starts   [schemas.Inputs]schemas.Offset
 	ops      []state.Op
+	erasures []Erasure
 	taken    int
 	units    int
 	stats    Stats
@@ -106,6 +108,7 @@ type scratch struct {
 // Stats counts what one Ready did, for metrics.
 type Stats struct {
 	Events, Repeats, Timers, Swept int64
+	Erasures, Forgotten            int64 // customers erased; events from before the erasure of their customer
 	Dead                           []DeadCount
 	Sizes                          []PhaseSize       // of the rules of phases that changed
 	TimerLate                      schemas.EventTime // how long after its due the latest timer fired, by the wall of the tick
@@ -396,6 +399,9 @@ func (c *Core) load(ids []string) error {
 				return fmt.Errorf("core: customer row: %w", err)
 			}
 			e.storedWake, e.known = int64(e.Wake), true
+			c.recollect(e)
+		} else if err := c.remember(e); err != nil {
+			return err
 		}
 		c.cache.put(e)
 		return nil

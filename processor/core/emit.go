@@ -82,6 +82,11 @@ func TriggerID(app, customer, rule string, episode, revision uint32) string {
 	return hex.EncodeToString(sum[:16])
 }
 
+// triggerID is the id of a revision of an episode of a customer's.
+func (c *Core) triggerID(e *entry, rule string, episode, revision uint32) string {
+	return TriggerID(c.cfg.App, e.ID, rule, e.episodes+episode, revision)
+}
+
 // publish gives a trigger its head and puts it out, or withholds it. A later
 // revision goes where the first went. It returns why it was withheld.
 func (c *Core) publish(e *entry, name string, f *state.Firing, status, cause string, maxAge schemas.EventTime, t schemas.Trigger) uint8 {
@@ -101,15 +106,15 @@ func (c *Core) publish(e *entry, name string, f *state.Firing, status, cause str
 // head fills what every trigger begins with.
 func (c *Core) head(e *entry, name string, f *state.Firing, status, cause string, t schemas.Trigger) {
 	h := t.TriggerHead()
-	h.TriggerID = TriggerID(c.cfg.App, e.ID, name, f.Episode, f.Revision)
+	h.TriggerID = c.triggerID(e, name, f.Episode, f.Revision)
 	if f.Revision > 0 {
-		was := TriggerID(c.cfg.App, e.ID, name, f.Episode, f.Revision-1)
+		was := c.triggerID(e, name, f.Episode, f.Revision-1)
 		h.Corrects = &was
 	}
 	h.CustomerID = e.ID
 	h.Rule = name
 	h.PlaybookVersion = c.pb.Version
-	h.Episode = int64(f.Episode)
+	h.Episode = int64(e.episodes) + int64(f.Episode)
 	h.Status = status
 	h.EffectiveAt = f.At
 	if cause != "" {

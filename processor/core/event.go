@@ -28,7 +28,7 @@ func (c *Core) validate(e *schemas.Event) *Dead {
 		return bad(ReasonBefore1970, "occurred_at %d is before 1970", e.OccurredAt)
 	case e.OccurredAt > c.wall+c.pb.Future:
 		return bad(ReasonFuture, "occurred_at %d lies %d ms after its fetch at %d; %d ms are allowed", e.OccurredAt, e.OccurredAt-c.wall, c.wall, c.pb.Future)
-	case e.OccurredAt < c.pos.Clock-c.pb.Horizon && c.pos.Clock >= c.ts.FireFrom:
+	case e.OccurredAt < c.pos.Clock-c.pb.Horizon && c.pos.Clock >= c.ts.FireFrom && e.Type != ErasedType: // a wish to be forgotten is never too late
 		return bad(ReasonTooLate, "occurred_at %d is older than the horizon of %d ms before the clock %d", e.OccurredAt, c.pb.Horizon, c.pos.Clock)
 	}
 	if e.Kind == schemas.Behavior {
@@ -78,6 +78,13 @@ func (c *Core) event(r *Record, ev *schemas.Event) error {
 		if e, err = c.customer(ev.CustomerID); err != nil {
 			return err
 		}
+	}
+	if e.erased != 0 && ev.OccurredAt <= e.erased {
+		c.stats.Forgotten++
+		return nil
+	}
+	if ev.Type == ErasedType && ev.Kind == schemas.Behavior {
+		return c.erase(e, ev)
 	}
 	hash, day := c.hash('e', ev.EventID), state.UTCDay(ev.OccurredAt)
 	if seen, err := c.seen(e, hash, day); err != nil {

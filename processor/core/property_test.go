@@ -34,7 +34,7 @@ func TestDisturbed(t *testing.T) {
 			pb := rules(t, clock, cutsByMean)
 			other := rules(t, clock, strings.Replace(cutsByMean, "60d", "50d", 1))
 			rapid.Check(t, func(rt *rapid.T) {
-				events := made(rt, 7, 12, false)
+				events := erasures(rt, made(rt, 7, 12, false), 2)
 				for range rapid.IntRange(0, 3).Draw(rt, "repeats") {
 					i := rapid.IntRange(0, len(events)-1).Draw(rt, "repeat")
 					j := rapid.IntRange(i, len(events)-1).Draw(rt, "where")

@@ -22,6 +22,7 @@ type Ready struct {
 	Stats        Stats
 	Taken        int
 	Customers    int // rows written
+	Erased       []Erasure
 }
 
 // Ready returns what was done since the last, or nil if that is nothing.
@@ -48,12 +49,12 @@ func (c *Core) Ready() *Ready {
 	c.pos.Hash = xxhash.Sum64(bytes)
 	r := &Ready{
 		Sequence: c.pos.Sequence, Out: c.out, Transfers: c.moves, Controls: c.controls,
-		Journal: j, JournalBytes: bytes, Position: c.pos, Stats: c.stats, Taken: c.taken, Customers: len(c.dirty),
+		Journal: j, JournalBytes: bytes, Position: c.pos, Stats: c.stats, Taken: c.taken, Customers: len(c.dirty), Erased: c.erasures,
 	}
 	r.Batch = c.batch()
 	c.items, c.dead, c.out, c.moves, c.controls = nil, nil, nil, nil, nil
 	r.Stats.Sizes = c.changedSizes()
-	c.outBytes, c.taken, c.units, c.stats = 0, 0, 0, Stats{}
+	c.outBytes, c.taken, c.units, c.stats, c.erasures = 0, 0, 0, Stats{}, nil
 	c.starts = c.pos.Inputs
 	c.cache.turn()
 	c.timers.shrinkFor(c)
@@ -107,9 +108,13 @@ func (c *Core) batch() *state.Batch {
 		if i%warmed == 0 {
 			c.work.warmth += warm(c.dirty[i:min(i+warmed, len(c.dirty))])
 		}
-		row = state.AppendRow(row[:0], &e.Customer)
 		key = state.CustomerKey(key[:0], e.ID)
-		b.Set(key, row)
+		if e.known {
+			row = state.AppendRow(row[:0], &e.Customer)
+			b.Set(key, row)
+		} else { // erased
+			b.Delete(key)
+		}
 		if e.storedWake != int64(e.Wake) {
 			if e.storedWake != 0 {
 				key = state.TimerKey(key[:0], schemas.EventTime(e.storedWake), e.ID)

@@ -176,7 +176,7 @@ func (c *Core) warningID(e *entry, r rule, episode uint32) string {
 			}
 		}
 	}
-	return TriggerID(c.cfg.App, e.ID, r.common().Name, episode, rev)
+	return c.triggerID(e, r.common().Name, episode, rev)
 }
 
 // wakeRecall sends what is due.

@@ -80,14 +80,20 @@ func (c *Core) readSweep(s *sweepState) error {
 	if c.cfg.CacheBytes < 0 {
 		n = 1 << 62 // all are in memory: once is enough
 	}
-	ids, err := c.rd.Customers(nil, s.Cursor, !s.Moved, min(n, 1<<30))
-	if err != nil {
-		return err
-	}
-	full := len(ids) >= n
-	last := ""
-	if full {
-		last = ids[len(ids)-1]
+	var ids []string
+	full, last := true, s.Cursor
+	for first := !s.Moved; full && len(ids) == 0; first = false {
+		var err error
+		if ids, err = c.rd.Customers(nil, last, first, min(n, 1<<30)); err != nil {
+			return err
+		}
+		if full = len(ids) >= n; full {
+			last = ids[len(ids)-1]
+		}
+		ids = slices.DeleteFunc(ids, func(id string) bool {
+			e := c.cache.peek(id)
+			return e != nil && !e.known // erased, and still in the store
+		})
 	}
 	k := len(ids)
 	c.cache.unapplied(func(e *entry) {

@@ -3,6 +3,7 @@ package core
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"tidemark/playbook"
@@ -24,6 +25,7 @@ type taskState struct {
 	Armed       schemas.EventTime `json:"armed"`        // of the last playbook sweep
 	TransferOut int64             `json:"transfer_out"` // sequence of the last sent
 	TransferIn  []int64           `json:"transfer_in"`  // by sender, of the last taken
+	Erasures    int64             `json:"erasures,omitempty"`
 }
 
 // Kinds of control records.
@@ -65,6 +67,9 @@ func (c *Core) loadTask() error {
 		if err := json.Unmarshal(v, &c.ts); err != nil {
 			return fmt.Errorf("core: task state: %w", err)
 		}
+	}
+	if i := slices.Index(c.ts.Names, identityRule); i >= 0 {
+		c.identity = uint32(i + 1)
 	}
 	text, err := c.rd.Get(state.MetaKey(nil, "playbook"))
 	if err != nil {

@@ -282,7 +282,7 @@ func (c *Core) capped(e *entry, s *sending, k *playbook.Cap, here place, was []t
 
 // contest notes what came first. At one instant that was by priority.
 func (c *Core) contest(e *entry, s *sending, out *verdict, why uint8, first *state.Firing, at schemas.EventTime) {
-	out.why, out.winner = why, TriggerID(c.cfg.App, e.ID, c.RuleName(uint32(first.To)), first.Hash, 0)
+	out.why, out.winner = why, c.triggerID(e, c.RuleName(uint32(first.To)), first.Hash, 0)
 	if k := c.touching.rules[uint32(first.To)]; first.At == at && k.Priority > s.pb.Priority {
 		out.why = withheldPriority
 	}

@@ -1,0 +1,250 @@
+package core
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"strings"
+
+	"tidemark/schemas"
+	"tidemark/state"
+)
+
+// ErasedType is the behavior by which a customer asks to be forgotten.
+const ErasedType = "customer.erased"
+
+// CompactNow is the attribute of an erasure, with the value "now", that asks for
+// the store to be rewritten at once instead of within a day.
+const CompactNow = "compact"
+
+// identityRule is the name under which a row remembers that its customer is not the
+// first of that id: Aux is the instant of the erasure, Episode how many
+// episodes the erased one may have had.
+const identityRule = "identity/"
+
+// tombstone is what is left of an erased customer, under a keyed hash of the id:
+// from when on she may begin anew, and from where her episodes go on, so that no
+// trigger_id is ever given twice.
+type tombstone struct {
+	at       schemas.EventTime // what occurred up to here is dropped
+	episodes uint32
+	taken    schemas.EventTime // wall time of the erasure's fetch; 0: rewrite the store at once
+	number   int64             // of the task's erasures, from 1
+}
+
+const tombstoneVersion = 1
+
+func (t *tombstone) encode() []byte {
+	b := []byte{tombstoneVersion}
+	b = binary.AppendVarint(b, int64(t.at))
+	b = binary.AppendUvarint(b, uint64(t.episodes))
+	b = binary.AppendVarint(b, int64(t.taken))
+	return binary.AppendVarint(b, t.number)
+}
+
+func decodeTombstone(b []byte) (t tombstone, err error) {
+	if len(b) == 0 || b[0] != tombstoneVersion {
+		return t, fmt.Errorf("%w: a tombstone of an unknown version", state.ErrRow)
+	}
+	b = b[1:]
+	next := func(signed bool) (v int64) {
+		n := 0
+		if signed {
+			v, n = binary.Varint(b)
+		} else {
+			u, k := binary.Uvarint(b)
+			v, n = int64(u), k
+		}
+		if n <= 0 {
+			err = fmt.Errorf("%w: a tombstone that ends early", state.ErrRow)
+			return 0
+		}
+		b = b[n:]
+		return v
+	}
+	t.at = schemas.EventTime(next(true))
+	t.episodes = uint32(next(false))
+	t.taken = schemas.EventTime(next(true))
+	t.number = next(true)
+	if err == nil && len(b) > 0 {
+		err = fmt.Errorf("%w: a tombstone with %d bytes too many", state.ErrRow, len(b))
+	}
+	return t, err
+}
+
+// tombstoneKey is where the tombstone of a customer stands. It is 16 bytes of
+// HMAC-SHA-256 with the playbook's salt, so it gives no id away to whoever does not
+// know both.
+func (c *Core) tombstoneKey(id string) []byte {
+	m := hmac.New(sha256.New, []byte(c.pb.Salt))
+	m.Write([]byte(id))
+	return state.TombstoneKey(nil, m.Sum(nil)[:16])
+}
+
+// Erasure tells the caller that a customer was erased, so that files which still
+// hold her can be rewritten.
+type Erasure struct {
+	Customer string
+	At       schemas.EventTime // what occurred up to here goes
+	Now      bool              // her rows are to leave the disk at once
+}
+
+// remember gives a customer who has no row what an erasure left of her id.
+func (c *Core) remember(e *entry) error {
+	if c.identity == 0 || c.pb == nil {
+		return nil
+	}
+	v, err := c.spilledGet(c.tombstoneKey(e.ID))
+	if err != nil || v == nil {
+		return err
+	}
+	t, err := decodeTombstone(v)
+	if err != nil {
+		return err
+	}
+	c.begins(e, &t)
+	return nil
+}
+
+// begins makes a row that knows what was before it.
+func (c *Core) begins(e *entry, t *tombstone) {
+	r := e.EnsureRule(c.identity)
+	r.Phase, r.Aux, r.Episode = 1, int64(t.at), t.episodes
+	e.erased, e.episodes = t.at, t.episodes
+}
+
+// recollect takes from a row what it knows of an erasure.
+func (c *Core) recollect(e *entry) {
+	if c.identity == 0 {
+		return
+	}
+	if r := e.Rule(c.identity); r != nil {
+		e.erased, e.episodes = schemas.EventTime(r.Aux), r.Episode
+	}
+}
+
+// erase forgets a customer up to an instant. Nothing is published: what was said
+// stays in its topics for their retention, and a retraction would only name her once
+// more. What occurred later and came before the erasure makes the new customer.
+func (c *Core) erase(e *entry, ev *schemas.Event) error {
+	if c.identity == 0 {
+		c.identity = c.name(identityRule)
+	}
+	how, _ := ev.Attribute(CompactNow)
+	t := tombstone{at: max(ev.OccurredAt, 1), episodes: e.episodes, taken: c.wall}
+	if how == "now" {
+		t.taken = 0
+	}
+	for i := range e.Rules {
+		if r := &e.Rules[i]; r.ID != c.identity {
+			t.episodes = max(t.episodes, e.episodes+r.Episode)
+		}
+	}
+	c.ts.Erasures++
+	c.tsDirty = true
+	t.number = c.ts.Erasures
+	c.spill(c.tombstoneKey(e.ID), t.encode())
+	c.erasures = append(c.erasures, Erasure{Customer: strings.Clone(e.ID), At: t.at, Now: how == "now"})
+	c.stats.Erasures++
+	was, known := e.Customer, e.known
+	if known {
+		c.uncount(e)
+		c.dropSubKeys(e)
+		c.sweepIDs = nil // read ahead with this customer
+		if !e.dirty {
+			e.dirty = true
+			c.dirty = append(c.dirty, e)
+		}
+	}
+	e.Customer = state.Customer{ID: e.ID}
+	e.ensured, e.facts, e.factsOf = nil, nil, nil
+	c.begins(e, &t)
+	if e.known = known && was.Latest > t.at; !e.known {
+		return nil
+	}
+	c.survive(e, &was, t.at)
+	ch := change{tc: was.Latest, at: ev.OccurredAt, cause: ev.EventID, orders: true, marks: true, granted: true}
+	for i := range e.Orders {
+		ch.tc = min(ch.tc, e.Orders[i].At)
+	}
+	for i := range e.Marks {
+		ch.tc = min(ch.tc, e.Marks[i].At)
+	}
+	c.settle(e, &ch)
+	return c.fold(e)
+}
+
+// survive gives the new customer what occurred after the erasure and came before
+// it. Of a day on which the erasure fell, and of sub-keys, only what stands singly in
+// the row is told apart; the rest goes.
+func (c *Core) survive(e *entry, was *state.Customer, at schemas.EventTime) {
+	e.Latest = was.Latest
+	for i := range was.Orders {
+		if was.Orders[i].At > at {
+			e.Orders = append(e.Orders, was.Orders[i])
+		}
+	}
+	for i := range was.Days {
+		if c.zone.Day(was.Days[i].Last) > c.zone.Day(at) {
+			e.Days = append(e.Days, was.Days[i])
+		}
+	}
+	for i := range was.Seen {
+		if was.Seen[i].Day >= state.UTCDay(at) {
+			e.Seen = append(e.Seen, was.Seen[i])
+		}
+	}
+	for i := range was.Wait {
+		if was.Wait[i].At > at {
+			e.Wait = append(e.Wait, was.Wait[i])
+		}
+	}
+	for i := range was.Marks {
+		if was.Marks[i].At > at {
+			e.Marks = append(e.Marks, was.Marks[i])
+		}
+	}
+	for i := range was.MarkDays {
+		if c.zone.Day(was.MarkDays[i].Last) > c.zone.Day(at) {
+			e.MarkDays = append(e.MarkDays, was.MarkDays[i])
+		}
+	}
+}
+
+// dropSubKeys removes all that of a customer does not stand in her row.
+func (c *Core) dropSubKeys(e *entry) {
+	from, to := state.SpillRange(e.ID)
+	c.ops = append(c.ops, state.Op{Kind: state.DeleteRange, Key: from, Value: to})
+	for k := range c.spilled { // the order decides nothing
+		if k >= string(from) && k < string(to) {
+			c.spilled[k] = spilledValue{}
+		}
+	}
+}
+
+// uncount takes a customer out of the histograms and the sizes of phases, those of
+// rules that are no longer in force among them.
+func (c *Core) uncount(e *entry) {
+	remove := func(rule uint32, fact byte, value int64) {
+		if h := c.hist[histKey{rule, fact}]; h != nil {
+			if err := h.Remove(value); err != nil && c.fault == nil {
+				c.fault = fmt.Errorf("%w: histogram of %s: %w", ErrInvariant, c.RuleName(rule), err)
+			}
+		}
+	}
+	for i := range e.Rules {
+		st := &e.Rules[i]
+		if st.Counted {
+			for fact := range byte(3) {
+				remove(st.ID, fact, st.Vals[fact])
+			}
+			continue
+		}
+		if c.group != nil && c.group.byID[st.ID] != nil {
+			c.sized(c.group.byID[st.ID], st.Phase, 0)
+		} else if st.Phase != 0 && c.hist[histKey{st.ID, 1}] == nil { // the sizes of an older playbook's rule
+			remove(st.ID, 0, int64(st.Phase))
+		}
+	}
+}
