@@ -192,6 +192,7 @@ func (p *builder) rules(b *block) {
 	p.phases(b)
 	p.customerZone(b)
 	p.touchPolicy(b)
+	p.globalControl(b)
 	each("recall", func(n *node, path string) { out.Recall = append(out.Recall, p.recall(n, path)) })
 	p.calendar(b)
 	p.touchFacts()

@@ -200,7 +200,7 @@ func (p *builder) moment(n *node, path string, dates []string) Moment {
 		m.Audience = p.condition(b, "audience")
 	}
 	m.ExpireAfter = b.duration("expire_after", 0, schemas.Minute, 366*schemas.Day)
-	m.Touching = p.touching(b)
+	m.Touching = p.touching(b, m.Name)
 	p.needs(31 * schemas.Day)
 	if m.Stream > 0 {
 		p.madeFact(Fact{Name: "moment/" + p.out.Streams[m.Stream].Name, Kind: FactLast, Stream: m.Stream, Other: -1})

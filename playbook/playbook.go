@@ -51,7 +51,8 @@ type Playbook struct {
 
 	Moments []Moment // of the calendar
 
-	Touch *TouchPolicy // nil: nothing holds a touch back
+	Touch         *TouchPolicy   // nil: nothing holds a touch back
+	GlobalControl *GlobalControl // nil: there is none
 }
 
 // Common is what every rule has.
@@ -227,17 +228,7 @@ type Recall struct {
 	Audience    Condition         // over the customer's facts at the warning and again at SendAfter
 	SendAfter   schemas.EventTime // after the warning's effective_at
 	ExpireAfter schemas.EventTime // after send_at; 0: never
-	HoldoutPPM  int64             // share of the holdout in parts per million
-	Salt        string            // default: the rule's name
-	Arms        []Arm
-	Touching
-}
-
-// Arm is one treatment of an experiment: time, content, channel, landing (时间+内容+渠道+承接方式).
-type Arm struct {
-	Name                            string
-	Weight                          int64
-	Time, Content, Channel, Landing string
+	Touching                      // its Experiment is never nil
 }
 
 // Facts is what a condition can read of one customer at one instant.

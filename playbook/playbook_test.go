@@ -89,7 +89,7 @@ func TestExamples(t *testing.T) {
 	if got, want := p.Horizon, 395*schemas.Day; got != want {
 		t.Errorf("horizon %s, want the longest window and correct_within: %s", FormatDuration(got), FormatDuration(want))
 	}
-	if got, want := p.Recall[0].HoldoutPPM, int64(100_000); got != want {
+	if got, want := p.Recall[0].Experiment.HoldoutPPM, int64(100_000); got != want {
 		t.Errorf("holdout %d, want %d", got, want)
 	}
 	golden, err := Load("../examples/playbooks/rfm-golden.yaml")

@@ -207,29 +207,19 @@ func (p *builder) recall(n *node, path string) Recall {
 	r.Audience = p.condition(b, "audience")
 	r.SendAfter = b.duration("send_after", 0, 0, 3650*schemas.Day)
 	r.ExpireAfter = b.duration("expire_after", 0, schemas.Minute, 3650*schemas.Day)
-	b.need("holdout", "a percentage from 0% to 90%; 10% is a good start")
-	r.HoldoutPPM = b.percent("holdout", 0, 0, 900_000)
-	r.Salt = b.text("salt", r.Name)
-	const form = "a list of {name, weight, time, content, channel, landing}"
-	items := b.list("arms", form)
-	if v := b.need("arms", form); v != nil && v.kind == listNode && len(items) == 0 {
-		p.c.problem(v, b.at("arms"), "there is no arm", form)
-	}
-	for i, item := range items {
-		a := p.c.open(item, fmt.Sprintf("%s[%d]", b.at("arms"), i), "recall[].arms[]", "")
-		arm := Arm{Name: a.name("name"), Weight: a.integer("weight", 1, 1, 1_000_000), Time: a.text("time", ""),
-			Content: a.text("content", ""), Channel: a.text("channel", ""), Landing: a.text("landing", "")}
-		for _, before := range r.Arms {
-			if arm.Name != "" && before.Name == arm.Name {
-				p.c.problem(a.get("name"), a.at("name"), fmt.Sprintf("an arm named %q stands above already", arm.Name), "names that differ")
+	r.Touching = p.touching(b, r.Name)
+	short := []string{"holdout", "salt", "arms"}
+	if r.Experiment != nil {
+		for _, key := range short {
+			if v := b.get(key); v != nil {
+				p.c.problem(v, b.at(key), "stands beside experiment, which has it too", key+" in one of the two places")
 			}
 		}
-		if arm.Channel != "" && p.out.Touch != nil {
-			p.channelNamed(a.get("channel"), a.at("channel"), arm.Channel)
-		}
-		r.Arms = append(r.Arms, arm)
+		return r
 	}
-	r.Touching = p.touching(b)
+	r.Experiment = &Experiment{}
+	p.drawn(b, r.Experiment, r.Name, "recall[]")
+	b.need("arms", armsForm)
 	return r
 }
 

@@ -53,6 +53,8 @@ type Touching struct {
 	Priority int64  // at one instant the greater goes first
 	Service  bool   // message_class: service
 	Channels []int  // indices into TouchPolicy.Channels, in order; nil: all
+
+	Experiment *Experiment // nil: everybody is treated alike
 }
 
 // Values of streams that say yes or no: 1 for an event of this type, -1 for its opposite.
@@ -169,13 +171,13 @@ func (p *builder) timeOfDay(b *block, key string, otherwise int) int {
 
 // touching reads what every rule that touches customers has, and sees to it that
 // the policy knows of its purpose.
-func (p *builder) touching(b *block) Touching {
+func (p *builder) touching(b *block, rule string) Touching {
 	x := Touching{Purpose: b.text("purpose", defaultPurpose), Priority: b.integer("priority", 0, -1000, 1000),
-		Service: b.choice("message_class", "marketing", "marketing", "service") == "service"}
+		Service: b.choice("message_class", "marketing", "marketing", "service") == "service", Experiment: p.experiment(b, rule)}
 	t := p.out.Touch
 	if t == nil {
 		for _, key := range []string{"purpose", "priority", "message_class", "channels"} {
-			if v := b.get(key); v != nil {
+			if v := b.get(key); v != nil && (key != "message_class" || p.out.GlobalControl == nil) {
 				p.c.problem(v, b.at(key), "says something to a touch policy, and there is none", "touch_policy: {channels: [...]}")
 			}
 		}

@@ -42,6 +42,10 @@ type Core struct {
 	recalls     []*recallRule
 	group       *group // rules of phases; nil: none
 	moments     []*momentRule
+	experiments []*experimentRule
+	books       map[uint32]*experimentRule // by the rule that has the experiment
+	sums        []armSums                  // of experiments, in order of rule and arm
+	sumsDirty   bool
 	keptStreams map[uint32]bool  // whose latest mark by key never leaves the row
 	touching    *touching        // nil: the playbook has no touch policy
 	identity    uint32           // of identityRule in the dictionary; 0: nobody was ever erased

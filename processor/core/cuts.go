@@ -72,6 +72,7 @@ type histogram struct{ *rfm.Histogram }
 
 // scheduleCuts gives each rule with computed cuts its first period.
 func (c *Core) scheduleCuts() {
+	c.scheduleReports()
 	for _, r := range c.rule {
 		r, ok := r.(*rfmRule)
 		if !ok || r.pb.By == playbook.CutsFixed {
@@ -117,12 +118,14 @@ type duty struct {
 	rule *rfmRule
 	kind uint8
 	end  schemas.EventTime // dutyBarrier: the period whose cuts are awaited
+	n    int               // dutyReport: its place
 }
 
 const (
 	dutyPartial uint8 = iota
 	dutyActivate
 	dutyBarrier
+	dutyReport
 )
 
 // nextDuty returns the first of them.
@@ -152,6 +155,11 @@ func (c *Core) nextDuty() (duty, bool) {
 			take(duty{at: k.Next, rule: r, kind: dutyPartial})
 		}
 	}
+	for i := range c.ts.Reports {
+		if r := &c.ts.Reports[i]; c.experimentNamed(r.Rule) != nil {
+			take(duty{at: r.Next, kind: dutyReport, n: i})
+		}
+	}
 	return best, found
 }
 
@@ -166,6 +174,9 @@ func (c *Core) rfmNamed(name string) *rfmRule {
 
 // duty does it.
 func (c *Core) duty(d duty) error {
+	if d.kind == dutyReport {
+		return c.report(d.n)
+	}
 	k := d.rule.cuts
 	c.tsDirty = true
 	switch d.kind {

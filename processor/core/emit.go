@@ -130,8 +130,15 @@ func (c *Core) withhold(effective schemas.EventTime, maxAge schemas.EventTime, t
 	if maxAge > 0 && c.pb.Clock == playbook.Live && effective < c.wall-maxAge {
 		return withheldStale
 	}
-	if r, ok := t.(*schemas.RecallTrigger); ok && r.Group != "treated" {
-		return withheldHoldout
+	switch t := t.(type) {
+	case *schemas.RecallTrigger:
+		if t.Group != "treated" {
+			return withheldHoldout
+		}
+	case *schemas.EngagementTrigger:
+		if t.Group != "" && t.Group != "treated" {
+			return withheldHoldout
+		}
 	}
 	return sent
 }
@@ -146,6 +153,8 @@ func (c *Core) suppress(customer string, t schemas.Trigger, reason, detail, winn
 		s.Kind = t.Kind
 	case *schemas.LifecycleChange:
 		s.Kind = t.Kind
+	case *schemas.EngagementTrigger:
+		s.Kind, s.Campaign, s.Group, s.Arm = t.Kind, t.Campaign, t.Group, t.Arm
 	case *schemas.RecallTrigger:
 		s.Campaign, s.Group, s.Arm = t.Campaign, t.Group, t.Arm
 		at := t.SendAt

@@ -292,8 +292,16 @@ func (c *Core) tellMoment(e *entry, v history.View, k *momentRule, st *state.Rul
 	often := tooOften(&k.pb.Common, st, f.At)
 	_, facts := c.momentIn(e, v, k, f.At)
 	var x verdict
-	if c.touching != nil && often == sent && c.withhold(f.At, k.pb.MaxAge, nil) == sent {
+	arm := c.draw(e, k.rd, &k.pb.Touching, f.At)
+	going := often == sent && c.withhold(f.At, k.pb.MaxAge, nil) == sent
+	if going {
+		c.assign(e, k.rd, arm, f.At, cause)
+	}
+	if c.touching != nil && going && arm >= 0 {
 		s := &sending{rule: k.rd, episode: f.Episode, pb: &k.pb.Touching}
+		if x := k.pb.Experiment; x != nil {
+			s.channel = x.Arms[arm].Channel
+		}
 		if k.pb.ExpireAfter > 0 {
 			s.expires = f.At + k.pb.ExpireAfter
 		}
@@ -314,7 +322,11 @@ func (c *Core) tellMoment(e *entry, v history.View, k *momentRule, st *state.Rul
 		return
 	}
 	f.Withheld = often
-	if f.Withheld = c.publish(e, k.pb.Name, f, schemas.Fired, cause, k.pb.MaxAge, t); f.Withheld == sent {
+	f.Withheld = c.publish(e, k.pb.Name, f, schemas.Fired, cause, k.pb.MaxAge, t)
+	if f.Withheld == sent {
+		c.expose(e, k.rd, f.At, cause)
+	}
+	if f.Withheld == sent || f.Withheld == withheldHoldout {
 		noteSent(&k.pb.Common, st, f.At)
 	}
 }
@@ -347,6 +359,7 @@ func (c *Core) momentTrigger(e *entry, v history.View, k *momentRule, f *state.F
 		x := f.At + k.pb.ExpireAfter
 		t.ExpiresAt = &x
 	}
+	c.grouped(e, k.rd, &k.pb.Touching, f.At, t)
 	if n := c.noted(e, k.rd, f.Episode); n != nil {
 		send := n.At
 		t.SendAt, t.Channel = &send, c.touching.channelName(n.From)

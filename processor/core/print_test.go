@@ -46,6 +46,13 @@ func (w *world) record(o *Out) string {
 	if d, ok := o.Record.(*schemas.DeadLetter); ok {
 		return fmt.Sprintf("dead-letters %s %s/%s: %s", orNone(d.CustomerID), d.Step, d.Reason, d.Error)
 	}
+	if m, ok := o.Record.(*schemas.LifecycleMetric); ok {
+		text := fmt.Sprintf("lifecycle-metrics %s", m.Metric)
+		for _, d := range m.Dimensions {
+			text += " " + d.Key + "=" + d.Value
+		}
+		return text + fmt.Sprintf(" %s to %s: %s", instant(m.PeriodStart), instant(m.PeriodEnd), *m.Value)
+	}
 	t := o.Record.(schemas.Trigger)
 	h := t.TriggerHead()
 	rev := revision(w.cfg.App, h)
@@ -73,6 +80,9 @@ func (w *world) record(o *Out) string {
 		}
 	case *schemas.LifecycleChange:
 		fmt.Fprintf(&b, " %s→%s by %s", orNone(t.From), orNone(t.To), orNone(t.MovedBy))
+		if strings.HasPrefix(t.Kind, "experiment_") {
+			fmt.Fprintf(&b, " %s %s of %s", t.Kind, t.Value, t.Track)
+		}
 		if t.RScore != nil {
 			fmt.Fprintf(&b, " %d%d%d of %dd %d %s", *t.RScore, *t.FScore, *t.MScore, *t.RecencyDays, *t.Frequency, money(*t.MonetaryMinor))
 		}
@@ -83,11 +93,17 @@ func (w *world) record(o *Out) string {
 		if t.Item != "" {
 			fmt.Fprintf(&b, " %s", t.Item)
 		}
+		if t.Group != "" {
+			fmt.Fprintf(&b, " %s %s", t.Group, orNone(t.Arm))
+		}
 		if t.SendAt != nil {
 			fmt.Fprintf(&b, " send %s by %s", instant(*t.SendAt), t.Channel)
 		}
 	case *schemas.SuppressedTrigger:
 		fmt.Fprintf(&b, " %s: %s %s", t.Reason, t.ForTopic, t.Kind)
+		if t.Group == "global_control" {
+			b.WriteString(" global_control")
+		}
 		if t.Detail != "" {
 			fmt.Fprintf(&b, " (%s)", t.Detail)
 		}

@@ -33,8 +33,14 @@ func TestDisturbed(t *testing.T) {
 		t.Run(clock, func(t *testing.T) {
 			pb := rules(t, clock, cutsByMean)
 			other := rules(t, clock, strings.Replace(cutsByMean, "60d", "50d", 1))
+			touching := touched(t, clock)
 			rapid.Check(t, func(rt *rapid.T) {
-				events := erasures(rt, made(rt, 7, 12, false), 2)
+				pb, other, events := pb, other, []*schemas.Event(nil)
+				if rapid.IntRange(0, 3).Draw(rt, "touching") == 0 {
+					pb, other, events = touching, touching, chatter(rt, made(rt, 2, 5, false))
+				} else {
+					events = erasures(rt, made(rt, 7, 12, false), 2)
+				}
 				for range rapid.IntRange(0, 3).Draw(rt, "repeats") {
 					i := rapid.IntRange(0, len(events)-1).Draw(rt, "repeat")
 					j := rapid.IntRange(i, len(events)-1).Draw(rt, "where")

@@ -141,6 +141,7 @@ func (c *Core) batch() *state.Batch {
 		}
 	}
 	c.saveHistograms(b)
+	c.saveSums(b)
 	c.saveTask(b)
 	return b
 }

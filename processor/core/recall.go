@@ -90,12 +90,15 @@ func (c *Core) send(e *entry, v history.View, k *recallRule, st *state.Rule, r r
 	ok, facts := c.audience(e, v, k, at, r, max(e.Rule(r.id()).Phase, churnWarned))
 	warning := uint32(st.Aux)
 	since := st.Since
-	arm := recall.Draw(k.pb, e.ID)
+	arm := c.draw(e, k.rd, &k.pb.Touching, since+k.pb.SendAfter)
 	often := tooOften(&k.pb.Common, st, at)
+	if ok && often == sent && c.withhold(since, k.pb.MaxAge, nil) == sent {
+		c.assign(e, k.rd, arm, since+k.pb.SendAfter, cause)
+	}
 	// The draw, the history and the age come before the policy: who is not treated
 	// uses up nobody's cap.
 	if c.touching != nil && ok && arm >= 0 && often == sent && c.withhold(since, k.pb.MaxAge, nil) == sent {
-		s := &sending{rule: k.rd, episode: st.Episode + 1, pb: &k.pb.Touching, channel: k.pb.Arms[arm].Channel}
+		s := &sending{rule: k.rd, episode: st.Episode + 1, pb: &k.pb.Touching, channel: k.pb.Experiment.Arms[arm].Channel}
 		if k.pb.ExpireAfter > 0 {
 			s.expires = since + k.pb.SendAfter + k.pb.ExpireAfter
 		}
@@ -123,6 +126,9 @@ func (c *Core) send(e *entry, v history.View, k *recallRule, st *state.Rule, r r
 		f.Withheld = withheldStale
 		c.stale(e, k, &f, t, cause, "the audience no longer holds at send_at")
 	}
+	if ok && f.Withheld == sent {
+		c.expose(e, k.rd, at, cause)
+	}
 	if ok && (f.Withheld == sent || f.Withheld == withheldHoldout) { // both halves of an experiment wait alike
 		noteSent(&k.pb.Common, st, at)
 	}
@@ -141,12 +147,11 @@ func (c *Core) recallTrigger(e *entry, v history.View, k *recallRule, f *state.F
 	w := c.warningID(e, r, uint32(f.From))
 	t := &schemas.RecallTrigger{
 		Campaign: k.pb.Name, CustomerType: recall.CustomerType(facts.Orders), Cause: "unknown", Round: 1,
-		Group: "holdout", SendAt: f.At + k.pb.SendAfter, Warning: &w,
+		Group: groupOf(int(f.To)), SendAt: f.At + k.pb.SendAfter, Warning: &w,
 		ValueAtStake: facts.Spend365Minor, Currency: c.pb.Currency,
 	}
-	if f.To >= 0 && int(f.To) < len(k.pb.Arms) {
-		a := &k.pb.Arms[f.To]
-		t.Group = "treated"
+	if arms := k.pb.Experiment.Arms; f.To >= 0 && int(f.To) < len(arms) {
+		a := &arms[f.To]
 		t.Arm, t.Time, t.Content, t.Channel, t.Landing = a.Name, a.Time, a.Content, a.Channel, a.Landing
 	}
 	if k.pb.ExpireAfter > 0 {
@@ -204,7 +209,7 @@ func (c *Core) followEnded(e *entry, v history.View, r rule, w state.Firing, cau
 			facts := c.facts(e, v, st.Since)
 			st.Phase, st.Due = recallIdle, 0
 			st.Episode++
-			f := state.Firing{Episode: st.Episode, At: st.Since, Ended: w.Ended, From: int32(w.Episode), To: int32(recall.Draw(k.pb, e.ID)), Withheld: withheldStale}
+			f := state.Firing{Episode: st.Episode, At: st.Since, Ended: w.Ended, From: int32(w.Episode), To: int32(c.draw(e, k.rd, &k.pb.Touching, st.Since+k.pb.SendAfter)), Withheld: withheldStale}
 			t := c.recallTrigger(e, v, k, &f, facts, r)
 			f.Hash = c.valueHash(t)
 			c.stale(e, k, &f, t, cause, "the customer came back before send_at")

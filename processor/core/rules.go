@@ -73,6 +73,9 @@ func (c *Core) settle(e *entry, ch *change) {
 	if c.moments != nil {
 		c.settleMoments(e, v, ch)
 	}
+	if c.experiments != nil && ch.orders {
+		c.recount(e, v, ch)
+	}
 	if c.touching != nil {
 		c.touches(e, v, c.done(e), ch.cause)
 	}
@@ -209,6 +212,9 @@ func (c *Core) wake(e *entry, at schemas.EventTime) error {
 	if c.moments != nil {
 		c.wakeMoments(e, v, at)
 	}
+	if c.experiments != nil {
+		c.wakeExperiments(e, v, at)
+	}
 	if err := c.fold(e); err != nil {
 		return err
 	}
@@ -267,6 +273,9 @@ func (c *Core) ensure(e *entry) {
 	for _, k := range c.moments {
 		e.EnsureRule(k.rd)
 	}
+	for _, k := range c.experiments {
+		e.EnsureRule(k.rd)
+	}
 	if c.touching != nil {
 		e.EnsureRule(c.touching.id)
 	}
@@ -292,6 +301,11 @@ func (c *Core) inForce(id uint32) bool {
 		}
 	}
 	for _, k := range c.moments {
+		if k.rd == id {
+			return true
+		}
+	}
+	for _, k := range c.experiments {
 		if k.rd == id {
 			return true
 		}

@@ -26,6 +26,7 @@ type taskState struct {
 	TransferOut int64             `json:"transfer_out"` // sequence of the last sent
 	TransferIn  []int64           `json:"transfer_in"`  // by sender, of the last taken
 	Erasures    int64             `json:"erasures,omitempty"`
+	Reports     []reportState     `json:"reports,omitempty"`
 }
 
 // Kinds of control records.
@@ -81,6 +82,9 @@ func (c *Core) loadTask() error {
 			return fmt.Errorf("core: the playbook in the store: %w", err)
 		}
 		c.adopt(pb)
+	}
+	if err := c.loadSums(); err != nil {
+		return err
 	}
 	return c.loadHistograms()
 }
@@ -185,6 +189,7 @@ func (c *Core) adopt(pb *playbook.Playbook) {
 	c.bindZone()
 	c.bindMoments()
 	c.touching = c.bindTouch()
+	c.bindExperiments()
 }
 
 // name is the id of a rule in the task's dictionary.
@@ -217,8 +222,11 @@ func (c *Core) transfer(r *schemas.Transfer) error {
 	}
 	c.ts.TransferIn[r.FromTask] = r.Sequence
 	c.tsDirty = true
-	if r.Kind == transferPartial {
+	switch r.Kind {
+	case transferPartial:
 		return c.takePartial(r)
+	case transferSums:
+		return c.takeSums(r)
 	}
 	return nil
 }

@@ -30,6 +30,17 @@ func Line(o *core.Out, zone *time.Location) string {
 	if d, ok := o.Record.(*schemas.DeadLetter); ok {
 		return fmt.Sprintf("dead-letters %s %s/%s: %s", orNone(d.CustomerID), d.Step, d.Reason, d.Error)
 	}
+	if m, ok := o.Record.(*schemas.LifecycleMetric); ok {
+		text := string(o.Topic) + " " + m.Metric
+		for _, d := range m.Dimensions {
+			text += " " + d.Key + "=" + d.Value
+		}
+		value := ""
+		if m.Value != nil {
+			value = *m.Value
+		}
+		return fmt.Sprintf("%s until %s: %s", text, Instant(m.PeriodEnd, zone), value)
+	}
 	t := o.Record.(schemas.Trigger)
 	h := t.TriggerHead()
 	var b strings.Builder
@@ -45,6 +56,9 @@ func Line(o *core.Out, zone *time.Location) string {
 		fmt.Fprintf(&b, " %s %s %s send %s", t.Group, orNone(t.Arm), t.CustomerType, Instant(t.SendAt, zone))
 	case *schemas.EngagementTrigger:
 		fmt.Fprintf(&b, " %s %s", t.Kind, orNone(t.Name))
+		if t.Group != "" {
+			fmt.Fprintf(&b, " %s %s", t.Group, orNone(t.Arm))
+		}
 		if t.Points != 0 {
 			fmt.Fprintf(&b, " %d", t.Points)
 		}
