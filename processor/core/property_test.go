@@ -29,6 +29,7 @@ func TestDisturbed(t *testing.T) {
 	if testing.Short() {
 		t.Skip("half a minute")
 	}
+	fewer(t, "30")
 	for _, clock := range []string{"live", "input"} {
 		t.Run(clock, func(t *testing.T) {
 			pb := rules(t, clock, cutsByMean)
