@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/cockroachdb/errors/oserror"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"tidemark/state"
@@ -86,7 +87,7 @@ func (s *shelf) open(ctx context.Context) bool {
 			err = fmt.Errorf("the disk takes nothing in %s", s.dir)
 		}
 		if err == nil {
-			err = errors.Join(fs.RemoveAll(s.copyDir()), fs.RemoveAll(s.newDir()))
+			err = errors.Join(fs.RemoveAll(s.copyDir()), fs.RemoveAll(s.newDir()), fs.RemoveAll(s.oldDir()))
 		}
 		var store *state.Store
 		if err == nil {
@@ -145,6 +146,7 @@ func syncDir(fs vfs.FS, dir string) error {
 
 func (s *shelf) copyDir() string { return s.dir + ".copy" }
 func (s *shelf) newDir() string  { return s.dir + ".new" }
+func (s *shelf) oldDir() string  { return s.dir + ".old" }
 
 // setAside renames a damaged store, in place of an earlier one.
 func (s *shelf) setAside(why error) bool {
@@ -204,7 +206,7 @@ func (s *shelf) replace(make func(dir string) error) (*state.Store, error) {
 		s.store.Close()
 		s.store = nil
 	}
-	if err := errors.Join(fs.RemoveAll(s.dir), fs.Rename(to, s.dir)); err != nil {
+	if err := s.swap(fs, to); err != nil {
 		return nil, err
 	}
 	if err := syncDir(fs, fs.PathDir(s.dir)); err != nil {
@@ -216,6 +218,23 @@ func (s *shelf) replace(make func(dir string) error) (*state.Store, error) {
 	}
 	s.store = store
 	return store, nil
+}
+
+// swap puts the folder to in the store's place. A process that ends in the midst
+// of it leaves the old store, none, or the new one, and never a part of one: that
+// would be found damaged.
+func (s *shelf) swap(fs vfs.FS, to string) error {
+	old := s.oldDir()
+	if err := fs.RemoveAll(old); err != nil {
+		return err
+	}
+	if err := fs.Rename(s.dir, old); err != nil && !errors.Is(err, oserror.ErrNotExist) {
+		return err
+	}
+	if err := fs.Rename(to, s.dir); err != nil {
+		return err
+	}
+	return fs.RemoveAll(old)
 }
 
 // tidy removes what a restore that is no longer needed had downloaded.
