@@ -97,6 +97,11 @@ func (c *cluster) close() {
 
 // createInputs makes the two input topics of a scenario.
 func (c *cluster) createInputs(ctx context.Context, app string, partitions int32) error {
+	return c.createTopics(ctx, partitions, ordersTopic(app), behaviorsTopic(app))
+}
+
+// createTopics makes topics with the broker's defaults.
+func (c *cluster) createTopics(ctx context.Context, partitions int32, names ...string) error {
 	cl, err := kgo.NewClient(kgo.SeedBrokers(c.Kafka))
 	if err != nil {
 		return err
@@ -104,7 +109,7 @@ func (c *cluster) createInputs(ctx context.Context, app string, partitions int32
 	defer cl.Close()
 	req := kmsg.NewPtrCreateTopicsRequest()
 	req.TimeoutMillis = 30_000
-	for _, name := range [...]string{ordersTopic(app), behaviorsTopic(app)} {
+	for _, name := range names {
 		t := kmsg.NewCreateTopicsRequestTopic()
 		t.Topic, t.NumPartitions, t.ReplicationFactor = name, partitions, 1
 		req.Topics = append(req.Topics, t)

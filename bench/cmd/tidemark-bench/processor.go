@@ -27,6 +27,11 @@ type processor struct {
 // newProcessor writes the configuration; every setting but addresses is the
 // default of `tidemark run`, which TIDEMARK_* in the environment overrides.
 func newProcessor(c *cluster, binary, dir, app string, playbook []byte) (*processor, error) {
+	return newProcessorOn(c, binary, dir, app, app, playbook)
+}
+
+// newProcessorOn reads the inputs of another app, as several programs may.
+func newProcessorOn(c *cluster, binary, dir, app, inputs string, playbook []byte) (*processor, error) {
 	p := &processor{app: app, dir: dir, binary: binary, playbook: filepath.Join(dir, app+".playbook.yaml")}
 	if err := os.WriteFile(p.playbook, playbook, 0o644); err != nil {
 		return nil, err
@@ -49,7 +54,7 @@ schema_registry: {urls: ["%s"]}
 checkpoint: {url: "file://%s"}
 http: {listen: "%s"}
 log: {level: warn}
-`, app, p.data(), p.playbook, c.Kafka, ordersTopic(app), behaviorsTopic(app), app, c.Registry, p.checkpoints(), p.http)
+`, app, p.data(), p.playbook, c.Kafka, ordersTopic(inputs), behaviorsTopic(inputs), app, c.Registry, p.checkpoints(), p.http)
 	return p, os.WriteFile(p.config(), []byte(text), 0o644)
 }
 

@@ -24,7 +24,10 @@ type suiteCmd struct {
 	Rates          []int         `help:"Events a second of the latency runs." default:"1000"`
 	LatencySeconds int           `help:"Length of a latency run." default:"30"`
 	ReplayEvents   int           `help:"Events of the replayed file, after the warm-up." default:"1000000"`
-	Only           []string      `help:"Scenarios: throughput, restart, restore, latency, replay, profile." enum:"throughput,restart,restore,latency,replay,profile" default:"throughput,restart,restore,latency,replay,profile"`
+	Only           []string      `help:"Scenarios: throughput, restart, restore, latency, replay, profile, and peers, which is not among the default ones." enum:"throughput,restart,restore,latency,replay,profile,peers" default:"throughput,restart,restore,latency,replay,profile"`
+	Rounds         int           `help:"Rounds of peers; they alternate who goes first." default:"2"`
+	PeerCommit     int           `help:"Commit interval of Kafka Streams in ms; its own default with exactly-once is 100." default:"100"`
+	PeerFolder     string        `help:"The peers' sources." default:"bench/peers" type:"existingdir"`
 	Every          time.Duration `help:"How often a running process is looked at." default:"100ms"`
 	Note           string        `help:"What else the machine did; kept with the record."`
 	Out            string        `help:"Folder of the records; profiles go beside it." default:"bench/results"`
@@ -79,6 +82,9 @@ func (b *bench) all(ctx context.Context) error {
 	for _, c := range b.Customers {
 		if b.wants("throughput") {
 			steps = append(steps, step{fmt.Sprint("throughput-", c), func() error { return b.throughput(ctx, int(c), false) }})
+		}
+		if b.wants("peers") {
+			steps = append(steps, step{fmt.Sprint("peers-", c), func() error { return b.peers(ctx, int(c)) }})
 		}
 		if b.wants("profile") {
 			steps = append(steps, step{fmt.Sprint("profile-", c), func() error { return b.throughput(ctx, int(c), true) }})

@@ -17,6 +17,7 @@ type Record struct {
 	Replay     []Replay     `json:"replay,omitempty"`
 	Restart    []Restart    `json:"restart,omitempty"`
 	Restore    []Restore    `json:"restore,omitempty"`
+	Peers      []Peer       `json:"peers,omitempty"`
 }
 
 // Machine is where it ran.
@@ -140,4 +141,19 @@ type Restore struct {
 	CheckpointTook float64 `json:"seconds_to_checkpoint"` // until all tasks had one, under the limit of checkpoint.rate
 	Ready          float64 `json:"seconds_to_ready"`      // exec to /readyz 200
 	OthersCores    float64 `json:"others_cores"`
+}
+
+// Peer is a backlog worked off by Tidemark or by another program that does the
+// same job, on the same topic of the same broker, one after the other.
+type Peer struct {
+	Load
+	Program      string  `json:"program"`
+	Settings     string  `json:"program_settings,omitempty"`
+	Round        int     `json:"round"` // rounds alternate who goes first
+	Whole        Phase   `json:"whole"`
+	Steady       Phase   `json:"steady"`
+	Second       Phase   `json:"second_half"` // of the measured events: a JVM is warm by then
+	Triggers     float64 `json:"triggers"`
+	PeakRSSBytes int64   `json:"peak_rss_bytes"`
+	DiskBytes    int64   `json:"disk_bytes"`
 }

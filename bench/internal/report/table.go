@@ -74,7 +74,46 @@ func Table(w io.Writer, r *Record) error {
 		}
 		t.end()
 	}
+	if len(r.Peers) > 0 {
+		t.head("customers", "program", "round", "whole CPU s/M", "steady CPU s/M", "second half", "whole events/s", "steady", "triggers", "peak RSS MiB", "disk MiB", "broker CPU s", "others' cores")
+		for _, x := range r.Peers {
+			t.row(fmt.Sprint(x.Customers), x.Program, fmt.Sprint(x.Round), f1(x.Whole.CPUSecondsPerMillion), f1(x.Steady.CPUSecondsPerMillion), f1(x.Second.CPUSecondsPerMillion),
+				fmt.Sprintf("%.0f", x.Whole.EventsPerSecond), fmt.Sprintf("%.0f", x.Steady.EventsPerSecond), fmt.Sprintf("%.0f", x.Triggers),
+				fmt.Sprintf("%.0f", float64(x.PeakRSSBytes)/mib), fmt.Sprintf("%.0f", float64(x.DiskBytes)/mib), f1(x.Whole.BrokerCPUSeconds), f2(x.Whole.OthersCores))
+		}
+		t.end()
+		t.ratios(r.Peers)
+	}
 	return t.err
+}
+
+// ratios prints, for each size, how many times the CPU and the time of Tidemark
+// another program needs, over the sums of all rounds.
+func (t *table) ratios(peers []Peer) {
+	type sums struct{ cpu, steady, seconds, rounds float64 }
+	type key struct {
+		customers int
+		program   string
+	}
+	all := map[key]sums{}
+	var order []key
+	for _, x := range peers {
+		k := key{x.Customers, x.Program}
+		s, there := all[k]
+		if !there {
+			order = append(order, k)
+		}
+		s.cpu, s.steady, s.seconds, s.rounds = s.cpu+x.Whole.CPUSecondsPerMillion, s.steady+x.Steady.CPUSecondsPerMillion, s.seconds+x.Whole.Seconds, s.rounds+1
+		all[k] = s
+	}
+	t.head("customers", "against tidemark", "CPU whole", "CPU steady", "time whole", "rounds")
+	for _, k := range order {
+		own, there := all[key{k.customers, "tidemark"}]
+		if s := all[k]; there && k.program != "tidemark" && own.cpu > 0 && own.steady > 0 {
+			t.row(fmt.Sprint(k.customers), k.program, f1(s.cpu/own.cpu*own.rounds/s.rounds), f1(s.steady/own.steady*own.rounds/s.rounds), f1(s.seconds/own.seconds*own.rounds/s.rounds), fmt.Sprint(s.rounds))
+		}
+	}
+	t.end()
 }
 
 func f1(x float64) string { return fmt.Sprintf("%.1f", x) }
