@@ -7,7 +7,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # Packages with goroutines of their own run under the race detector.
 RACE := ./processor/runtime/... ./processor/source/... ./processor/group/... ./sinks/... ./telemetry/... ./publish/...
 
-.PHONY: demo build test crash test-kafka test-secure bench lint lint-go staticcheck lint-vulnerabilities lint-licences verify-deploy fuzz clean
+.PHONY: demo build test crash test-kafka test-secure bench lint lint-go staticcheck lint-vulnerabilities lint-licences verify-deploy fuzz fuzz-soak clean
 
 demo: build
 	$(BIN) demo $(ARGS)
@@ -73,6 +73,11 @@ verify-deploy:
 FUZZTIME ?= 10s
 fuzz:
 	$(GO) run ./deploy/ci/fuzz -time $(FUZZTIME) -only '$(FUZZ)' -record bench/fuzz.md -keep 20
+
+# The same targets inside one process, N executions each of inputs that the kept
+# ones are changed into; SEED decides which. Counted apart in bench/fuzz.md.
+fuzz-soak:
+	$(GO) run ./deploy/ci/fuzz -soak $${N:-100000} -seed $${SEED:-1} -only '$(FUZZ)' -record bench/fuzz.md
 
 clean:
 	rm -rf bin

@@ -18,6 +18,8 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	otheryaml "go.yaml.in/yaml/v3"
+
+	"tidemark/testkit/soak"
 )
 
 // write puts a configuration into a file of its own, named tidemark.yaml.
@@ -490,12 +492,22 @@ func TestOriginsInShow(t *testing.T) {
 	}
 }
 
-func FuzzLoad(f *testing.F) {
+func FuzzLoad(f *testing.F) { fuzzLoad(f) }
+
+func fuzzLoad(f soak.F) {
 	f.Add(string(Example()), "a:1")
 	f.Add(least, "")
 	f.Add("app: [a\nkafka: {brokers: &a [b], sasl: {password: !x y}}\n<<: *a\n? b\n", "topsecret")
 	f.Add("app: a\nkafka: {brokers: [é:1, http://a:2, :, ::1, a:, a:1:2, {a:1}]}\n", "")
 	f.Add("app: |\n  x\n---\nb: 1\n", "\xff")
+	dir := f.TempDir()
+	write := func(t *testing.T, text string) string {
+		path := filepath.Join(dir, "tidemark.yaml")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
 	f.Fuzz(func(t *testing.T, text, value string) {
 		path := write(t, text)
 		const secret = "topsecret-0123456789"

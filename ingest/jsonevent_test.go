@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"tidemark/schemas"
+	"tidemark/testkit/soak"
 )
 
 // reference reads a line with encoding/json. Members go through a map of raw
@@ -220,7 +221,9 @@ func TestNestingIsBounded(t *testing.T) {
 
 // FuzzJSONLine holds the parser against encoding/json, then writes the event,
 // reads it again, and takes it through the record form.
-func FuzzJSONLine(f *testing.F) {
+func FuzzJSONLine(f *testing.F) { fuzzJSONLine(f) }
+
+func fuzzJSONLine(f soak.F) {
 	f.Add([]byte(`{"event_id":"e","customer_id":"c","order_id":"o","type":"PAID","occurred_at":"2024-01-05T10:00:00.5+08:00","amount_minor":12000,"currency":"CNY","items":[{"sku":"a\n","quantity":1,"amount_minor":12000}],"attributes":{"a":"\u00e9\ud800"}}`))
 	f.Add([]byte(`{"event_id":"e","customer_id":"c","type":"login","occurred_at":-1,"attributes":{"a":"1","a":"2"}}`))
 	f.Add([]byte(`{"event_id":"e","event_id":null,"customer_id":"\xff","type":"x","occurred_at":"0000-02-29T24:00:00Z"}`))

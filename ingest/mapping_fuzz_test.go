@@ -10,10 +10,12 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"tidemark/testkit/soak"
 )
 
 // The mappings and the CSV files of the scripts, as seeds.
-func scriptInputs(f *testing.F) (mappings, files []string) {
+func scriptInputs(f testing.TB) (mappings, files []string) {
 	f.Helper()
 	paths, err := filepath.Glob("testdata/scripts/*")
 	if err != nil || len(paths) == 0 {
@@ -39,7 +41,9 @@ func scriptInputs(f *testing.F) (mappings, files []string) {
 }
 
 // FuzzMapping: every text is a mapping or a *MappingError that says where.
-func FuzzMapping(f *testing.F) {
+func FuzzMapping(f *testing.F) { fuzzMapping(f) }
+
+func fuzzMapping(f soak.F) {
 	mappings, _ := scriptInputs(f)
 	for _, m := range mappings {
 		f.Add([]byte(m))
@@ -59,7 +63,9 @@ func FuzzMapping(f *testing.F) {
 // FuzzCSV takes any bytes for a CSV file under the mappings of the scripts: no
 // line is lost, the events are sorted and sound, and the same file gives the
 // same events again.
-func FuzzCSV(f *testing.F) {
+func FuzzCSV(f *testing.F) { fuzzCSV(f) }
+
+func fuzzCSV(f soak.F) {
 	texts, files := scriptInputs(f)
 	var mappings []*Mapping
 	for _, text := range texts {

@@ -22,6 +22,9 @@ type compiler struct {
 }
 
 func (c *compiler) problem(n *node, path, problem, allowed string) {
+	if n == nil { // a key that is not there; path says which
+		n = &node{line: 1, column: 1}
+	}
 	c.problems = append(c.problems, Problem{Line: n.line, Column: n.column, Path: path, Problem: problem, Allowed: allowed})
 }
 

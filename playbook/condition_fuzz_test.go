@@ -4,12 +4,16 @@ import (
 	"errors"
 	"testing"
 	"time"
+
+	"tidemark/testkit/soak"
 )
 
 // FuzzCondition: every text is a condition or an *Errors with a place inside it;
 // a condition answers twice the same, compares what it says that it reads, and
 // is done in time, since it has no loops and a cost limit behind that.
-func FuzzCondition(f *testing.F) {
+func FuzzCondition(f *testing.F) { fuzzCondition(f) }
+
+func fuzzCondition(f soak.F) {
 	for _, s := range []string{`orders >= 2 && spend_minor / orders > 5000`, `tier["main"] in ["gold", "black"] || tier_level.main > 1`,
 		`rfm["r"].startsWith("重要") ? churn["c"] != "" : !(days_since_last < 30)`, `1 / 0 == 1`, `-9223372036854775808 / -1 == 0`,
 		`size("a" + "b" + tier["main"]) % 2 == 0`, `double(orders) * 1e308 * 10.0 > 1.0`, `[1, 2.0, orders].size() > 0 && 1 in [orders]`,

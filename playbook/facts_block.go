@@ -329,7 +329,7 @@ func (p *builder) openFact(b *block, f *Fact) {
 		if t.Same != "" && t.Same != same {
 			p.c.problem(b.get(k.key), b.at(k.key), fmt.Sprintf("the events of %q are paired by %s already", t.Name, t.Same), "same: "+t.Same)
 		}
-		if t.Order != nil && same != "order_id" {
+		if t.Order != nil && same != "order_id" && b.get("same") != nil { // else that it is missing is told
 			p.c.problem(b.get("same"), b.at("same"), "orders are paired by their order_id", "order_id")
 		}
 		t.Same = same

@@ -13,6 +13,7 @@ import (
 	"github.com/cockroachdb/datadriven"
 
 	"tidemark/schemas"
+	"tidemark/testkit/soak"
 )
 
 // full uses every key of the language at least once; the tests that compare
@@ -291,7 +292,9 @@ func TestConditionPlaces(t *testing.T) {
 	}
 }
 
-func FuzzCompile(f *testing.F) {
+func FuzzCompile(f *testing.F) { fuzzCompile(f) }
+
+func fuzzCompile(f soak.F) {
 	f.Add(full(f))
 	files, _ := filepath.Glob("../examples/playbooks/*.yaml")
 	for _, name := range files {

@@ -5,16 +5,21 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"runtime/metrics"
 	"strings"
 	"testing"
 
 	"github.com/linkedin/goavro/v2"
 	"pgregory.net/rapid"
+
+	"tidemark/testkit/soak"
 )
 
 // FuzzWire: a frame is read back as it was written, and nothing else is a frame.
-func FuzzWire(f *testing.F) {
+func FuzzWire(f *testing.F) { fuzzWire(f) }
+
+func fuzzWire(f soak.F) {
 	f.Add([]byte{})
 	f.Add([]byte{0, 0, 0, 0, 7})
 	f.Add([]byte{0, 0xff, 0xff, 0xff, 0xff, 1, 2})
@@ -117,7 +122,18 @@ func drawWriter(t *rapid.T) (kind Kind, text string) {
 
 // FuzzForeignWriter holds the reader against goavro under writers' schemas that
 // nobody wrote by hand: sound bodies, cut bodies, changed bodies.
-func FuzzForeignWriter(f *testing.F) {
+func FuzzForeignWriter(f *testing.F) { fuzzForeignWriter(f) }
+
+func fuzzForeignWriter(f soak.F) {
+	// The bytes are what rapid draws from, eight for each choice.
+	rng := rand.New(rand.NewPCG(1, 1))
+	for range 32 {
+		choices := make([]byte, 4096)
+		for i := range choices {
+			choices[i] = byte(rng.Uint32())
+		}
+		f.Add(choices)
+	}
 	f.Fuzz(rapid.MakeFuzz(foreignWriter))
 }
 
@@ -155,7 +171,9 @@ func foreignWriter(t *rapid.T) {
 
 // FuzzHostile decodes any bytes under schemas made to hurt, and bounds what that
 // may allocate by the length of the body.
-func FuzzHostile(f *testing.F) {
+func FuzzHostile(f *testing.F) { fuzzHostile(f) }
+
+func fuzzHostile(f soak.F) {
 	var readers []*Reader
 	for _, foreign := range hostileTypes() {
 		r, err := CompileReader(withForeign(foreign), Order)

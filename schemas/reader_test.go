@@ -12,6 +12,8 @@ import (
 
 	"github.com/linkedin/goavro/v2"
 	"pgregory.net/rapid"
+
+	"tidemark/testkit/soak"
 )
 
 // For every writer's schema: what the reader makes of well-formed bytes, of
@@ -51,7 +53,9 @@ func TestReaderAgainstReference(t *testing.T) {
 	}
 }
 
-func FuzzReader(f *testing.F) {
+func FuzzReader(f *testing.F) { fuzzReader(f) }
+
+func fuzzReader(f soak.F) {
 	writers := loadWriters(f)
 	for i, w := range writers {
 		gen := rapid.Custom(func(t *rapid.T) []byte { return w.schema.write(t, nil, w.schema.root, "", 0) })
@@ -70,7 +74,9 @@ func FuzzReader(f *testing.F) {
 
 // FuzzCompileReader: no schema text makes the compiler panic, and no reader
 // that comes out of it panics.
-func FuzzCompileReader(f *testing.F) {
+func FuzzCompileReader(f *testing.F) { fuzzCompileReader(f) }
+
+func fuzzCompileReader(f soak.F) {
 	for _, name := range Records()[:2] {
 		f.Add(Text(name), []byte("\x02a\x02b\x02c\x02\x02\x02\x02d\x00\x00\x00"))
 	}

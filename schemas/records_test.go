@@ -11,6 +11,8 @@ import (
 
 	"github.com/linkedin/goavro/v2"
 	"pgregory.net/rapid"
+
+	"tidemark/testkit/soak"
 )
 
 // one of each record; the order is that of Records without the inputs.
@@ -479,12 +481,24 @@ func TestInternalDecodersRefuse(t *testing.T) {
 	}
 }
 
-func FuzzDecodeInternal(f *testing.F) {
+func FuzzDecodeInternal(f *testing.F) { fuzzDecodeInternal(f) }
+
+func fuzzDecodeInternal(f soak.F) {
 	for _, r := range emptyRecords()[8:] {
 		f.Add(r.AppendAvro(nil))
 	}
 	j := Journal{Starts: []InputOffset{{1, 2}}, Items: []JournalItem{{Kind: RunItem, Place: []byte("p")}}, Dead: []DeadMark{{Step: "s"}}}
 	f.Add(j.AppendAvro(nil))
+	for _, r := range emptyRecords()[8:] { // and some that are full
+		body := rapid.Custom(func(t *rapid.T) []byte {
+			v := reflect.New(reflect.TypeOf(r).Elem())
+			fill(t, v.Elem(), NameOf(r))
+			return v.Interface().(Record).AppendAvro(nil)
+		})
+		for seed := range 12 {
+			f.Add(body.Example(seed))
+		}
+	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		for name, decode := range internalDecoders {
 			got, err := decode(body)

@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"tidemark/schemas"
+	"tidemark/testkit/soak"
 )
 
 // known is the row that FORMAT.md takes apart.
@@ -169,7 +170,9 @@ func TestRowRoundTrip(t *testing.T) {
 
 // FuzzRow: no bytes make the decoder panic, and none make it allocate far more
 // than they are long; what it takes, it writes again with the same meaning.
-func FuzzRow(f *testing.F) {
+func FuzzRow(f *testing.F) { fuzzRow(f) }
+
+func fuzzRow(f soak.F) {
 	raw, err := hex.DecodeString(knownRow)
 	if err != nil {
 		f.Fatal(err)
@@ -177,6 +180,10 @@ func FuzzRow(f *testing.F) {
 	f.Add(raw)
 	f.Add([]byte{1, 0x7f})
 	f.Add([]byte{2, 0})
+	customers := rapid.Custom(anyCustomer)
+	for seed := range 12 {
+		f.Add(AppendRow(nil, customers.Example(seed)))
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var c Customer
 		if err := DecodeRow(&c, b); err != nil {

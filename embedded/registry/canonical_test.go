@@ -4,6 +4,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"tidemark/testkit/soak"
 )
 
 func TestCanonicalIsJavas(t *testing.T) {
@@ -43,7 +45,9 @@ func TestCanonicalIsJavas(t *testing.T) {
 
 // No text that anybody may send makes the parser panic, and what is accepted
 // keeps its canonical form.
-func FuzzParse(f *testing.F) {
+func FuzzParse(f *testing.F) { fuzzParse(f) }
+
+func fuzzParse(f soak.F) {
 	for _, s := range []string{`"int"`, rec(fieldA, fieldBDefault), `["null",{"type":"array","items":"string"}]`,
 		`{"type":"record","name":"L","fields":[{"name":"n","type":["null","L"],"default":null}]}`,
 		`{"type":"enum","name":"a.E","symbols":["A"],"default":"A","aliases":["b.F"]}`, `{"type":"fixed","name":"F","size":2}`} {

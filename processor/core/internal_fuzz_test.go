@@ -8,12 +8,15 @@ import (
 
 	"tidemark/playbook"
 	"tidemark/schemas"
+	"tidemark/testkit/soak"
 )
 
 // FuzzInternal gives a task control and transfer records, journal items and
 // events made of any bytes, in any order. Whatever it refuses it refuses with an
 // error; what it takes it can say in a journal record that reads back.
-func FuzzInternal(f *testing.F) {
+func FuzzInternal(f *testing.F) { fuzzInternal(f) }
+
+func fuzzInternal(f soak.F) {
 	text, err := os.ReadFile("../../examples/playbooks/online-retail.yaml")
 	if err != nil {
 		f.Fatal(err)
@@ -110,7 +113,9 @@ func FuzzInternal(f *testing.F) {
 }
 
 // FuzzGenesis: the body of the first control record is read or refused.
-func FuzzGenesis(f *testing.F) {
+func FuzzGenesis(f *testing.F) { fuzzGenesis(f) }
+
+func fuzzGenesis(f soak.F) {
 	f.Add(NewGenesis(Genesis{FireFrom: 5, Start: 7, Partitions: 3}, "fuzz", 9).Body)
 	f.Add([]byte(`{"partitions":-1,"ends":[[1,2],[3]]}`))
 	f.Fuzz(func(t *testing.T, body []byte) {

@@ -3,11 +3,15 @@ package rfm
 import (
 	"bytes"
 	"testing"
+
+	"tidemark/testkit/soak"
 )
 
 // FuzzHistogram: what another task sends is a histogram that is written again as
 // it came, or an error; and it claims no more values than its bytes have room for.
-func FuzzHistogram(f *testing.F) {
+func FuzzHistogram(f *testing.F) { fuzzHistogram(f) }
+
+func fuzzHistogram(f soak.F) {
 	h := NewHistogram(4)
 	for _, v := range []int64{1, 1, 7, -3, 1 << 40, 9, 11} {
 		if err := h.Add(v); err != nil {

@@ -13,6 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
+
+	"tidemark/testkit/soak"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -289,7 +291,9 @@ func checkRecords(t *testing.T, records []Record, from, next, end int64) {
 	}
 }
 
-func FuzzBatch(f *testing.F) {
+func FuzzBatch(f *testing.F) { fuzzBatch(f) }
+
+func fuzzBatch(f soak.F) {
 	headers := []kmsg.Header{{Key: "traceparent", Value: []byte("00-1-1-01")}, {Key: "x"}}
 	for attributes := range int16(5) {
 		f.Add(sample{base: 3, attributes: attributes, records: []kmsg.Record{{Key: []byte("k"), Value: []byte("v"), Headers: headers}, {}}}.encode(), int64(3), int64(100))

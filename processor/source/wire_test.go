@@ -7,6 +7,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"pgregory.net/rapid"
+
+	"tidemark/testkit/soak"
 )
 
 // The requests must be what the generated reader of the protocol reads.
@@ -124,7 +126,9 @@ func TestListOffsetsResponse(t *testing.T) {
 	}
 }
 
-func FuzzFetchResponse(f *testing.F) {
+func FuzzFetchResponse(f *testing.F) { fuzzFetchResponse(f) }
+
+func fuzzFetchResponse(f soak.F) {
 	r := kmsg.NewPtrFetchResponse()
 	r.Version = fetchVersion
 	rt := kmsg.NewFetchResponseTopic()

@@ -6,11 +6,14 @@ import (
 
 	"tidemark/schemas"
 	"tidemark/sinks"
+	"tidemark/testkit/soak"
 )
 
 // FuzzWritten: what sinks puts into a batch comes out of the fetch path as it
 // went in, nulls and empty strings told apart.
-func FuzzWritten(f *testing.F) {
+func FuzzWritten(f *testing.F) { fuzzWritten(f) }
+
+func fuzzWritten(f soak.F) {
 	f.Add([]byte("key"), []byte("value"), "traceparent", []byte("00-1-1-01"), uint8(3), int64(7))
 	f.Add([]byte{}, []byte(nil), "", []byte(nil), uint8(1), int64(-1))
 	f.Fuzz(func(t *testing.T, key, value []byte, name string, header []byte, n uint8, producer int64) {
@@ -48,7 +51,9 @@ func FuzzWritten(f *testing.F) {
 }
 
 // FuzzListOffsets: the other answer that is read in place.
-func FuzzListOffsets(f *testing.F) {
+func FuzzListOffsets(f *testing.F) { fuzzListOffsets(f) }
+
+func fuzzListOffsets(f soak.F) {
 	f.Add([]byte{})
 	f.Add([]byte{0, 0, 0, 0, 2, 7, 'o', 'r', 'd', 'e', 'r', 's', 2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0})
 	f.Fuzz(func(t *testing.T, raw []byte) {

@@ -17,6 +17,11 @@ import (
 const (
 	MaxDepth  = 128
 	MaxValues = 4 << 20 // entries of arrays and maps, fields, and what is inside them
+
+	// What takes no bytes (nulls, records of nothing) costs all the same, so the
+	// values of a body are bounded by its length too.
+	freeValues    = 1 << 16
+	valuesPerByte = 64
 )
 
 // What can be wrong with a body; wrapped with the path of the field.
@@ -30,7 +35,7 @@ var (
 // Append appends body, exactly one value without a wire header, as JSON. After
 // an error dst is returned as it was.
 func (s *Schema) Append(dst, body []byte) ([]byte, error) {
-	r := reader{body: body}
+	r := reader{body: body, most: min(MaxValues, freeValues+valuesPerByte*len(body))}
 	out, err := r.value(dst, s.root, 0)
 	if err == nil && len(r.body) > 0 {
 		err = fmt.Errorf("%w: %d", ErrTrailing, len(r.body))
@@ -44,6 +49,7 @@ func (s *Schema) Append(dst, body []byte) ([]byte, error) {
 type reader struct {
 	body   []byte
 	values int
+	most   int
 }
 
 func (r *reader) long() (int64, error) {
@@ -90,7 +96,7 @@ func (r *reader) text() (string, error) {
 }
 
 func (r *reader) value(dst []byte, n *node, depth int) ([]byte, error) {
-	if r.values++; depth > MaxDepth || r.values > MaxValues {
+	if r.values++; depth > MaxDepth || r.values > r.most {
 		return dst, ErrLimit
 	}
 	switch n.kind {
@@ -195,7 +201,7 @@ func (r *reader) array(dst []byte, item *node, depth int) ([]byte, error) {
 		if err != nil || n == 0 {
 			return append(dst, ']'), err
 		}
-		for range n { // entries without bytes are bounded by MaxValues
+		for range n { // entries without bytes are bounded by most
 			if !first {
 				dst = append(dst, ',')
 			}

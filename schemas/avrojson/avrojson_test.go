@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"math/rand"
+	"slices"
 	"strings"
 	"testing"
 
@@ -138,6 +139,19 @@ func TestLimits(t *testing.T) {
 	bomb := []byte{0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01, 0}
 	if _, err := nulls.Append(nil, bomb); !errors.Is(err, ErrLimit) {
 		t.Errorf("2^63 nulls: %v", err)
+	}
+	// A million nulls in four bytes cost megabytes of text; as many values in as
+	// many bytes are taken.
+	million := []byte{0x80, 0x89, 0x7a, 0}
+	if _, err := nulls.Append(nil, million); !errors.Is(err, ErrLimit) {
+		t.Errorf("a million nulls in four bytes: %v", err)
+	}
+	longs, err := Compile(`{"type":"array","items":"long"}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := longs.Append(nil, slices.Concat(million[:3], make([]byte, 1_000_001))); err != nil || len(out) != 2_000_001 {
+		t.Errorf("a million longs: %d bytes, %v", len(out), err)
 	}
 	deep, err := Compile(`{"type":"record","name":"N","fields":[{"name":"n","type":["null","N"]}]}`)
 	if err != nil {

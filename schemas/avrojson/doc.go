@@ -12,7 +12,7 @@
 //     union as the value of its branch, < > & unescaped, a number that JSON does
 //     not have (NaN, infinities) as a string.
 //   - Hostile bytes give an error and never a panic. What one body may cost is
-//     bounded by MaxDepth and MaxValues.
+//     bounded by MaxDepth, MaxValues and the body's own length.
 //
 // A Schema is immutable and safe for concurrent use. The package shows; it does
 // not resolve a writer's schema against the contract (package schemas does), so

@@ -3,11 +3,15 @@ package avrojson
 import (
 	"encoding/json"
 	"testing"
+
+	"tidemark/testkit/soak"
 )
 
 // FuzzAppend: bytes of any kind under a schema with everything in it become
 // JSON or an error, and an error leaves what was there as it was.
-func FuzzAppend(f *testing.F) {
+func FuzzAppend(f *testing.F) { fuzzAppend(f) }
+
+func fuzzAppend(f soak.F) {
 	s, err := Compile(`{"type":"record","name":"All","fields":[
 		{"name":"a","type":"string"},{"name":"b","type":"bytes"},{"name":"c","type":"double"},{"name":"d","type":"float"},
 		{"name":"e","type":{"type":"enum","name":"E","symbols":["X","Y"]}},{"name":"f","type":{"type":"fixed","name":"F","size":3}},

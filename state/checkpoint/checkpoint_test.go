@@ -17,6 +17,7 @@ import (
 	"tidemark/blobs"
 	"tidemark/schemas"
 	"tidemark/state"
+	"tidemark/testkit/soak"
 )
 
 // world is a store on a disk in memory, and a bucket.
@@ -489,7 +490,9 @@ func TestKnownNames(t *testing.T) {
 
 // FuzzManifest: no bytes under a right name make a restore write outside its
 // folder or crash.
-func FuzzManifest(f *testing.F) {
+func FuzzManifest(f *testing.F) { fuzzManifest(f) }
+
+func fuzzManifest(f soak.F) {
 	h := Home{App: "shop", Task: 3}
 	m := Manifest{Format: 1, App: "shop", Generation: 1, Task: 3, Engine: 2, Sequence: 1, Files: []File{{Name: "a", Size: 0, SHA256: "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}}}
 	b, err := m.encode()

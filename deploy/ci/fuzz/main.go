@@ -2,6 +2,10 @@
 // executed to a page, and keeps some of the inputs that reached new code.
 //
 //	go run ./deploy/ci/fuzz -time 30s -record bench/fuzz.md
+//	go run ./deploy/ci/fuzz -soak 1000000 -seed 7 -record bench/fuzz.md
+//
+// The second runs the same targets inside one process (package testkit/soak) and
+// adds to a table of its own.
 //
 // A target that fails ends with exit code 1 after all others have run; its input
 // then lies in testdata/fuzz of its package, and is from then on a test.
@@ -35,7 +39,16 @@ func main() {
 	record := flag.String("record", "", "Markdown page whose table the executions are added to")
 	keep := flag.Int("keep", 0, "how many new inputs of a target to copy into testdata/fuzz, the shortest first")
 	list := flag.Bool("list", false, "list the targets and end")
+	soak := flag.Int64("soak", 0, "executions of each target inside one process, instead of -time")
+	seed := flag.Uint64("seed", 1, "of a soak")
 	flag.Parse()
+	if *soak > 0 && !*list {
+		if err := soakAll(*only, *soak, *seed, *record); err != nil {
+			fmt.Fprintln(os.Stderr, "fuzz:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := run(*budget, *parallel, *only, *record, *keep, *list); err != nil {
 		fmt.Fprintln(os.Stderr, "fuzz:", err)
 		os.Exit(1)
@@ -43,17 +56,9 @@ func main() {
 }
 
 func run(budget string, parallel int, only, record string, keep int, list bool) error {
-	targets, err := find(".")
+	targets, err := wanted(only)
 	if err != nil {
 		return err
-	}
-	wanted, err := regexp.Compile(only)
-	if err != nil {
-		return err
-	}
-	targets = slices.DeleteFunc(targets, func(t target) bool { return !wanted.MatchString(t.String()) })
-	if len(targets) == 0 {
-		return fmt.Errorf("no target is like %q", only)
 	}
 	cache, err := exec.Command("go", "env", "GOCACHE").Output()
 	if err != nil {
@@ -85,6 +90,23 @@ func run(budget string, parallel int, only, record string, keep int, list bool) 
 		return fmt.Errorf("failed: %s", strings.Join(failed, ", "))
 	}
 	return nil
+}
+
+// wanted lists the targets whose name is like only.
+func wanted(only string) ([]target, error) {
+	targets, err := find(".")
+	if err != nil {
+		return nil, err
+	}
+	like, err := regexp.Compile(only)
+	if err != nil {
+		return nil, err
+	}
+	targets = slices.DeleteFunc(targets, func(t target) bool { return !like.MatchString(t.String()) })
+	if len(targets) == 0 {
+		return nil, fmt.Errorf("no target is like %q", only)
+	}
+	return targets, nil
 }
 
 var declaration = regexp.MustCompile(`(?m)^func (Fuzz\w+)\(\w+ \*testing\.F\)`)
@@ -146,44 +168,64 @@ func executions(out []byte) int64 {
 	return n
 }
 
-var row = regexp.MustCompile(`(?m)^\| (\S+) (Fuzz\w+) \| ([\d,]+) \| (\d+) \|\n`)
+// fuzzed heads the table of what `go test -fuzz` executed.
+const fuzzed = "| target | executions | runs |\n|---|---|---|\n"
+
+var row = regexp.MustCompile(`^\| (\S+) (Fuzz\w+) \| ([\d,]+) \| (\d+) \|(?: ([^|]*) \|)?\n`)
+
+// counted is a line of a table.
+type counted struct {
+	sum, runs int64
+	seeds     string
+}
 
 // add counts n more executions of t in the table of the page.
 func add(page string, t target, n int64) error {
+	return edit(page, fuzzed, t, func(c *counted) error { c.sum, c.runs = c.sum+n, c.runs+1; return nil })
+}
+
+func edit(page, head string, t target, change func(*counted) error) error {
 	text, err := os.ReadFile(page)
 	if err != nil {
 		return err
 	}
-	counted, err := added(text, t, n)
+	out, err := edited(text, head, t, change)
 	if err != nil {
 		return fmt.Errorf("%s: %w", page, err)
 	}
-	return os.WriteFile(page, counted, 0o644)
+	return os.WriteFile(page, out, 0o644)
 }
 
-func added(text []byte, t target, n int64) ([]byte, error) {
-	lines := map[string][2]int64{}
-	places := row.FindAllSubmatchIndex(text, -1)
-	head := bytes.Index(text, []byte("| target | executions | runs |\n|---|---|---|\n"))
-	if head < 0 {
-		return nil, fmt.Errorf("has no table of targets")
+// edited changes the line of t in the table under head, or makes it.
+func edited(text []byte, head string, t target, change func(*counted) error) ([]byte, error) {
+	begin := bytes.Index(text, []byte(head))
+	if begin < 0 {
+		return nil, fmt.Errorf("has no table with the head %q", strings.TrimSpace(strings.SplitN(head, "\n", 2)[0]))
 	}
-	begin := head + len("| target | executions | runs |\n|---|---|---|\n")
+	begin += len(head)
 	end := begin
-	for _, p := range places {
-		sum, err := strconv.ParseInt(strings.ReplaceAll(string(text[p[6]:p[7]]), ",", ""), 10, 64)
+	lines := map[string]counted{}
+	for {
+		m := row.FindSubmatch(text[end:])
+		if m == nil {
+			break
+		}
+		end += len(m[0])
+		sum, err := strconv.ParseInt(strings.ReplaceAll(string(m[3]), ",", ""), 10, 64)
 		if err != nil {
 			return nil, err
 		}
-		runs, err := strconv.ParseInt(string(text[p[8]:p[9]]), 10, 64)
+		runs, err := strconv.ParseInt(string(m[4]), 10, 64)
 		if err != nil {
 			return nil, err
 		}
-		lines[string(text[p[2]:p[3]])+" "+string(text[p[4]:p[5]])] = [2]int64{sum, runs}
-		end = max(end, p[1])
+		lines[string(m[1])+" "+string(m[2])] = counted{sum, runs, string(m[5])}
 	}
-	old := lines[t.String()]
-	lines[t.String()] = [2]int64{old[0] + n, old[1] + 1}
+	c := lines[t.String()]
+	if err := change(&c); err != nil {
+		return nil, err
+	}
+	lines[t.String()] = c
 	names := make([]string, 0, len(lines))
 	for name := range lines {
 		names = append(names, name)
@@ -192,7 +234,12 @@ func added(text []byte, t target, n int64) ([]byte, error) {
 	var b bytes.Buffer
 	b.Write(text[:begin])
 	for _, name := range names {
-		fmt.Fprintf(&b, "| %s | %s | %d |\n", name, thousands(lines[name][0]), lines[name][1])
+		c := lines[name]
+		fmt.Fprintf(&b, "| %s | %s | %d |", name, thousands(c.sum), c.runs)
+		if strings.Contains(head, "seeds") {
+			fmt.Fprintf(&b, " %s |", c.seeds)
+		}
+		b.WriteByte('\n')
 	}
 	b.Write(text[end:])
 	return b.Bytes(), nil

@@ -1,0 +1,12 @@
+package config
+
+import (
+	"testing"
+
+	"tidemark/testkit/soak"
+)
+
+// TestSoak is for `make fuzz-soak`.
+func TestSoak(t *testing.T) {
+	soak.Run(t, soak.Targets{"FuzzLoad": fuzzLoad})
+}

@@ -1,0 +1,12 @@
+package ingest
+
+import (
+	"testing"
+
+	"tidemark/testkit/soak"
+)
+
+// TestSoak is for `make fuzz-soak`.
+func TestSoak(t *testing.T) {
+	soak.Run(t, soak.Targets{"FuzzCSV": fuzzCSV, "FuzzJSONLine": fuzzJSONLine, "FuzzMapping": fuzzMapping})
+}
