@@ -182,6 +182,7 @@ func (p *builder) rules(b *block) {
 		p.growthNames = append(p.growthNames, out.Growth[len(out.Growth)-1].Name)
 	})
 	each("tiers", func(n *node, path string) { out.Tiers = append(out.Tiers, p.tier(n, path, factsText)) })
+	each("ledgers", func(n *node, path string) { out.Ledgers = append(out.Ledgers, p.ledger(n, path, factsText)) })
 	each("rfm", func(n *node, path string) { out.RFM = append(out.RFM, p.rfm(n, path)) })
 	each("churn", func(n *node, path string) {
 		out.Churn = append(out.Churn, p.churn(n, path))

@@ -43,11 +43,12 @@ type Playbook struct {
 	Facts   []Fact   // declared ones
 	Phases  []Phases // lifecycle, inflection, tags, segments; each after those that it reads
 
-	Growth []Growth
-	Tiers  []Tier
-	RFM    []RFM
-	Churn  []Churn
-	Recall []Recall
+	Growth  []Growth
+	Tiers   []Tier
+	Ledgers []Ledger
+	RFM     []RFM
+	Churn   []Churn
+	Recall  []Recall
 
 	Moments []Moment // of the calendar
 

@@ -14,18 +14,18 @@ func (p *builder) growth(n *node, path, factsText string) Growth {
 	b := p.c.open(n, path, "growth[]", "")
 	g := Growth{Name: p.ruleName(b), Numerator: 1, Denominator: 1, OmitCategories: b.names("omit_categories")}
 	const form = "{amount: money, gives: number}, such as {amount: \"1.00\", gives: 1}"
-	p.earns(b, &g, n, factsText, form)
+	if b.get("factors") == nil {
+		b.need("per", form)
+	}
+	p.earns(b, &g, n, factsText, "growth[]")
 	return g
 }
 
 // earns reads what growth rules and ledgers share: per, factors and settle.
-func (p *builder) earns(b *block, g *Growth, n *node, factsText, form string) {
+func (p *builder) earns(b *block, g *Growth, n *node, factsText, shape string) {
 	v := b.get("per")
-	if b.get("factors") == nil {
-		v = b.need("per", form)
-	}
 	if v != nil {
-		g.Numerator, g.Denominator = p.per(v, b.at("per"), "growth[].per", func(a *node, path string) int64 {
+		g.Numerator, g.Denominator = p.per(v, b.at("per"), shape+".per", func(a *node, path string) int64 {
 			minor, _ := p.c.money(a, path, 1)
 			return minor
 		})
@@ -39,10 +39,10 @@ func (p *builder) earns(b *block, g *Growth, n *node, factsText, form string) {
 		g.Factors = append(g.Factors, Factor{Numerator: g.Numerator, Denominator: g.Denominator})
 	}
 	for i, item := range items {
-		g.Factors = append(g.Factors, p.factor(item, fmt.Sprintf("%s[%d]", b.at("factors"), i)))
+		g.Factors = append(g.Factors, p.factor(item, fmt.Sprintf("%s[%d]", b.at("factors"), i), shape+".factors[]"))
 	}
 	if settle != nil {
-		g.Settle = p.settle(settle, b.at("settle"))
+		g.Settle = p.settle(settle, b.at("settle"), shape+".settle")
 	}
 	g.Meaning = string(canonical([]byte(factsText), n))
 }
@@ -81,8 +81,8 @@ func (p *builder) per(v *node, path, shape string, amount func(*node, string) in
 }
 
 // factor reads one way to earn: {on: stream, per: …} or {on: stream, gives: n}.
-func (p *builder) factor(n *node, path string) Factor {
-	b := p.c.open(n, path, "growth[].factors[]", "")
+func (p *builder) factor(n *node, path, shape string) Factor {
+	b := p.c.open(n, path, shape, "")
 	f := Factor{}
 	b.need("on", "the name of a stream")
 	f.Stream = p.streamOf(b, "on")
@@ -98,7 +98,7 @@ func (p *builder) factor(n *node, path string) Factor {
 	case s.Value == "":
 		p.c.problem(per, b.at("per"), fmt.Sprintf("%q measures nothing: its stream has no value", s.Name), "gives: so many for each")
 	default:
-		f.Numerator, f.Denominator = p.per(per, b.at("per"), "growth[].factors[].per", func(a *node, path string) int64 {
+		f.Numerator, f.Denominator = p.per(per, b.at("per"), shape+".per", func(a *node, path string) int64 {
 			if s.Value == "amount" {
 				minor, _ := p.c.money(a, path, 1)
 				return minor
@@ -112,7 +112,7 @@ func (p *builder) factor(n *node, path string) Factor {
 	}
 	f.CapDay = b.integer("at_most_per_day", 0, 1, maxCount)
 	for i, item := range b.list("multiply", "a list of {on, by}") {
-		m := p.c.open(item, fmt.Sprintf("%s[%d]", b.at("multiply"), i), "growth[].factors[].multiply[]", "")
+		m := p.c.open(item, fmt.Sprintf("%s[%d]", b.at("multiply"), i), shape+".multiply[]", "")
 		f.Multiply = append(f.Multiply, p.multiplier(m))
 	}
 	return f
@@ -153,8 +153,8 @@ func (p *builder) multiplier(b *block) Multiplier {
 }
 
 // settle reads {on: paid|delivered|completed, after: 7d}.
-func (p *builder) settle(v *node, path string) Settle {
-	b := p.c.open(v, path, "growth[].settle", "")
+func (p *builder) settle(v *node, path, shape string) Settle {
+	b := p.c.open(v, path, shape, "")
 	s := Settle{After: b.duration("after", 0, 0, 3650*schemas.Day)}
 	p.needs(s.After)
 	on := b.choice("on", "paid", "paid", "delivered", "completed")

@@ -22,6 +22,7 @@ type Customer struct {
 	Marks     []Mark     // by (At, Stream, Event)
 	MarkDays  []MarkDay  // by (Last, Stream); of a customer with very many
 	MarkBases []MarkBase // by Stream; marks older than the horizon
+	Accounts  []Account  // by ID: of ledgers and benefits
 	// Spilled says from which bucket on sub-keys may exist; 0: none.
 	Spilled int32
 }

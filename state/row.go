@@ -8,8 +8,12 @@ import (
 	"tidemark/schemas"
 )
 
-// RowVersion is the version byte of the rows that this package writes.
-const RowVersion = 1
+// RowVersion is the version byte of a row whose sections its second byte lists,
+// RowMore that of one that goes on with sections behind tags of their own.
+const (
+	RowVersion = 1
+	RowMore    = 2
+)
 
 // ErrRow is wrapped by every error about bytes that are no row.
 var ErrRow = errors.New("state: bad row")
@@ -25,6 +29,12 @@ const (
 	hasSpill
 	hasMarks
 	hasAll = 1<<iota - 1
+)
+
+// Sections that came later follow the others in a RowMore row, each behind its
+// tag, tags ascending, and after the last a 0.
+const (
+	moreAccounts byte = 1
 )
 
 const (
@@ -56,6 +66,7 @@ const (
 // AppendRow appends the row of c, its id apart, to dst. Times are written as
 // differences to Latest or to their neighbour, so most take two to five bytes.
 func AppendRow(dst []byte, c *Customer) []byte {
+	version := len(dst)
 	dst = append(dst, RowVersion)
 	var has byte
 	if c.Base != (Base{}) {
@@ -144,6 +155,10 @@ func AppendRow(dst []byte, c *Customer) []byte {
 	}
 	if has&hasMarks != 0 {
 		dst = appendMarks(dst, c)
+	}
+	if more := len(c.Accounts) > 0; more {
+		dst[version] = RowMore
+		dst = append(appendAccounts(append(dst, moreAccounts), c), 0)
 	}
 	return dst
 }
@@ -287,9 +302,10 @@ func DecodeRow(c *Customer, b []byte) error {
 	if len(b) < 2 {
 		return fmt.Errorf("%w: %d bytes", ErrRow, len(b))
 	}
-	if b[0] != RowVersion {
-		return fmt.Errorf("%w: version %d, this engine reads %d", ErrRow, b[0], RowVersion)
+	if b[0] != RowVersion && b[0] != RowMore {
+		return fmt.Errorf("%w: version %d, this engine reads %d and %d", ErrRow, b[0], RowVersion, RowMore)
 	}
+	more := b[0] == RowMore
 	d := decoder{b: b[1:]}
 	has := d.flags(hasAll)
 	c.Latest = schemas.EventTime(d.varint())
@@ -356,7 +372,29 @@ func DecodeRow(c *Customer, b []byte) error {
 	if has&hasMarks != 0 {
 		d.marks(c)
 	}
+	if more {
+		d.more(c)
+	}
 	return d.end()
+}
+
+// more reads the sections behind their tags.
+func (d *decoder) more(c *Customer) {
+	before := byte(0)
+	for tag := d.byte(); tag != 0; tag = d.byte() {
+		if tag <= before {
+			d.fail() // each once and in order, so that a row has one form
+		}
+		switch before = tag; tag {
+		case moreAccounts:
+			d.accounts(c)
+		default:
+			d.fail()
+		}
+	}
+	if before == 0 {
+		d.fail()
+	}
 }
 
 type decoder struct {

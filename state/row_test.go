@@ -144,6 +144,31 @@ func anyCustomer(t *rapid.T) *Customer {
 	for range some(2) {
 		c.MarkBases = append(c.MarkBases, MarkBase{Stream: rapid.Uint32().Draw(t, "stream"), Count: anyAmount(t), Sum: anyAmount(t), Days: anyAmount(t), First: anyTime(t), Last: anyTime(t), Value: anyAmount(t), FirstText: text(), Text: text()})
 	}
+	for range some(2) {
+		a := Account{ID: rapid.Uint32().Draw(t, "account"), AsOf: anyTime(t), Debt: anyAmount(t)}
+		for range some(3) {
+			l := Lot{Key: id() % 3, At: anyTime(t), Units: anyAmount(t)}
+			for _, f := range []*schemas.EventTime{&l.Available, &l.Claim, &l.Expires} {
+				if maybe() {
+					*f = anyTime(t)
+				}
+			}
+			a.Lots = append(a.Lots, l)
+		}
+		for range some(2) {
+			p := Post{Kind: rapid.Uint8().Draw(t, "kind"), At: anyTime(t), Key: id(), Of: id(), Units: -anyAmount(t)}
+			if maybe() {
+				p.Expires = anyTime(t)
+			}
+			a.Posts = append(a.Posts, p)
+		}
+		for range some(2) {
+			a.Caps = append(a.Caps, CapUse{Start: anyTime(t), Used: anyAmount(t)})
+		}
+		a.Base[rapid.IntRange(0, TotalsLen-1).Draw(t, "place")] = -anyAmount(t)
+		a.Now[rapid.IntRange(0, TotalsLen-1).Draw(t, "place")] = anyAmount(t)
+		c.Accounts = append(c.Accounts, a)
+	}
 	return c
 }
 

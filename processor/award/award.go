@@ -123,7 +123,7 @@ func (r *Rule) orders(v history.View, at schemas.EventTime) []unit {
 		default:
 			whole := *o
 			whole.Refunded, whole.Voided = 0, 0
-			u := unit{at: o.At, settled: r.settled(v, o.ID, o.At, at), gross: history.Growing(&whole), times: 1, event: o.ID}
+			u := unit{at: o.At, settled: r.SettledAt(v, o.ID, o.At, at), gross: history.Growing(&whole), times: 1, event: o.ID}
 			if o.Counts() {
 				u.net = history.Growing(o)
 			}
@@ -134,8 +134,9 @@ func (r *Rule) orders(v history.View, at schemas.EventTime) []unit {
 	return out
 }
 
-// settled is when an order's awards begin to count; 0: not known at at.
-func (r *Rule) settled(v history.View, order uint64, earned, at schemas.EventTime) schemas.EventTime {
+// SettledAt is when the awards of an order that was earned at an instant begin to
+// count, as known at at; 0: not yet.
+func (r *Rule) SettledAt(v history.View, order uint64, earned, at schemas.EventTime) schemas.EventTime {
 	after := r.def.Settle.After
 	if r.def.Settle.On == "" {
 		return earned + after
@@ -176,7 +177,7 @@ func (r *Rule) marks(v history.View, s history.Stream, at schemas.EventTime) []u
 			u.net = 0
 		}
 		if s.Net {
-			u.settled = r.settled(v, m.Key, m.At, at)
+			u.settled = r.SettledAt(v, m.Key, m.At, at)
 			u.event = m.Key
 		}
 		if m.Value == 0 { // it measures nothing: it counts or it does not

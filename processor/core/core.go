@@ -46,6 +46,10 @@ type Core struct {
 	books       map[uint32]*experimentRule // by the rule that has the experiment
 	sums        []armSums                  // of experiments, in order of rule and arm
 	sumsDirty   bool
+	ledgers     []*bookRule
+	given       bool             // a rule gave units since the books settled
+	denied      []uint64         // events that asked for more than there was
+	rebooked    bool             // totals of the books changed since the last Ready
 	keptStreams map[uint32]bool  // whose latest mark by key never leaves the row
 	touching    *touching        // nil: the playbook has no touch policy
 	identity    uint32           // of identityRule in the dictionary; 0: nobody was ever erased
@@ -115,6 +119,7 @@ type Stats struct {
 	Erasures, Forgotten            int64 // customers erased; events from before the erasure of their customer
 	Dead                           []DeadCount
 	Sizes                          []PhaseSize       // of the rules of phases that changed
+	Books                          []BookSum         // if they changed
 	TimerLate                      schemas.EventTime // how long after its due the latest timer fired, by the wall of the tick
 }
 

@@ -226,6 +226,7 @@ func (c *Core) dropSubKeys(e *entry) {
 // uncount takes a customer out of the histograms and the sizes of phases, those of
 // rules that are no longer in force among them.
 func (c *Core) uncount(e *entry) {
+	c.uncountAccounts(e)
 	remove := func(rule uint32, fact byte, value int64) {
 		if h := c.hist[histKey{rule, fact}]; h != nil {
 			if err := h.Remove(value); err != nil && c.fault == nil {

@@ -35,6 +35,11 @@ func (c *Core) validate(e *schemas.Event) *Dead {
 		if e.Type == "" || len(e.Type) > maxID {
 			return bad(ReasonUnknownType, "type must have 1 to %d bytes", maxID)
 		}
+		if c.ledgers != nil {
+			if why := c.badPoints(e); why != "" {
+				return bad(ReasonBadPoints, "%s", why)
+			}
+		}
 		return nil
 	}
 	switch {
@@ -105,6 +110,22 @@ func (c *Core) event(r *Record, ev *schemas.Event) error {
 		}
 	}
 	ch := change{at: ev.OccurredAt, cause: ev.EventID, prior: e.Latest, tc: -1}
+	var was []closed
+	if c.ledgers != nil {
+		c.closeBooks(e, max(c.pos.Clock, e.Latest, ev.OccurredAt))
+		key, at := hash, ev.OccurredAt
+		if ev.Kind == schemas.Order {
+			key = c.hash('o', ev.OrderID)
+			o, err := c.findOrder(e, key)
+			if err != nil {
+				return err
+			}
+			if o != nil {
+				at = min(at, o.At)
+			}
+		}
+		was = c.beforeClosed(e, key, at)
+	}
 	if ev.Kind == schemas.Order {
 		if err := c.order(r, e, ev, hash, day, &ch); err != nil {
 			return err
@@ -116,9 +137,15 @@ func (c *Core) event(r *Record, ev *schemas.Event) error {
 	} else if !c.streams.any || !c.marks(e, ev, hash, &ch) {
 		e.AddSeen(hash, day)
 	}
+	if was != nil {
+		c.afterClosed(e, ev, hash, was)
+	}
 	e.Latest = max(e.Latest, ev.OccurredAt)
 	if ch.tc >= 0 {
 		c.settle(e, &ch)
+	}
+	if len(c.denied) > 0 {
+		c.deny(r, ev, hash)
 	}
 	return c.fold(e)
 }
@@ -278,6 +305,11 @@ func (c *Core) expire(e *entry, at schemas.EventTime) {
 		if string(w.Code[:]) != c.pb.Currency {
 			n.Base = amount
 		}
+		var was []closed
+		if c.ledgers != nil {
+			c.closeBooks(e, max(c.pos.Clock, e.Latest, at))
+			was = c.beforeClosed(e, w.Order, w.At)
+		}
 		if o := e.FindOrder(w.Order); o != nil { // an earlier one stands in already
 			n.At, n.Event = o.At, o.Event
 			n.Refunded += o.Refunded
@@ -285,6 +317,7 @@ func (c *Core) expire(e *entry, at schemas.EventTime) {
 			e.RemoveOrder(w.Order)
 		}
 		e.InsertOrder(n)
+		c.unlinked(e, &n, was, at)
 		if ch.tc < 0 || n.At < ch.tc {
 			ch.tc = n.At
 		}

@@ -19,6 +19,9 @@ const (
 
 // fold drops what left the horizon and moves what is too much for the row.
 func (c *Core) fold(e *entry) error {
+	if c.ledgers != nil {
+		c.closeBooks(e, max(c.pos.Clock, e.Latest))
+	}
 	orders, days, marks, markDays := len(e.Orders), len(e.Days), len(e.Marks), len(e.MarkDays)
 	edge := c.pos.Clock - c.pb.Horizon
 	if edge > 0 {

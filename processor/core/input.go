@@ -82,6 +82,9 @@ const (
 	ReasonTooLate         = "too_late"
 	ReasonRefundExceeds   = "refund_exceeds_paid"
 	ReasonRefundUnmatched = "refund_unmatched"
+	ReasonBadPoints       = "bad_points"
+	ReasonOverdrawn       = "points_overdrawn"
+	ReasonNotClaimable    = "points_not_claimable"
 	ReasonOverflow        = "amount_too_large"
 )
 

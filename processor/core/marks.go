@@ -39,6 +39,13 @@ func (c *Core) bindStreams() {
 	for i := range pb.Tiers {
 		read[pb.Tiers[i].Grants], read[pb.Tiers[i].Member] = true, true
 	}
+	for i := range pb.Ledgers {
+		l := &pb.Ledgers[i]
+		for k := range l.Earn.Factors {
+			read[l.Earn.Factors[k].Stream] = true
+		}
+		read[l.Earn.Settle.Stream], read[l.Redeemed], read[l.Claimed], read[l.Adjusted], read[l.Refunds] = true, true, true, true, true
+	}
 	for i := range pb.RFM {
 		read[pb.RFM[i].Stream] = true
 	}
@@ -125,6 +132,13 @@ func (c *Core) measure(d *playbook.Stream, ev *schemas.Event, m *state.Mark) boo
 	}
 	switch d.Value {
 	case "", "amount":
+	case playbook.RefundMade:
+		if m.Value = -1; ev.Order == schemas.Refunded {
+			m.Value, _ = c.convert(ev.AmountMinor, ev.Currency, ev.OccurredAt)
+		}
+	case playbook.PointsMoved:
+		points(ev, m)
+		return true
 	case playbook.TierGranted:
 		if ev.Type == "tier.revoked" {
 			m.Value = -1

@@ -99,6 +99,18 @@ func (w *world) record(o *Out) string {
 		if t.SendAt != nil {
 			fmt.Fprintf(&b, " send %s by %s", instant(*t.SendAt), t.Channel)
 		}
+		if t.Balance != nil {
+			fmt.Fprintf(&b, " %d, balance %d", t.Points, *t.Balance)
+			if t.DueAt != nil {
+				fmt.Fprintf(&b, ", until %s", instant(*t.DueAt))
+			}
+			if t.Operator != "" {
+				fmt.Fprintf(&b, ", operator %s", t.Operator)
+			}
+			for _, a := range t.Attributes {
+				fmt.Fprintf(&b, ", %s %s", a.Key, a.Value)
+			}
+		}
 	case *schemas.SuppressedTrigger:
 		fmt.Fprintf(&b, " %s: %s %s", t.Reason, t.ForTopic, t.Kind)
 		if t.Group == "global_control" {
@@ -311,6 +323,17 @@ func (w *world) row(c *state.Customer) string {
 	}
 	if len(c.Marks)+len(c.MarkDays)+len(c.MarkBases) > 0 {
 		fmt.Fprintf(&b, "marks: %d singly, %d days, %d bases\n", len(c.Marks), len(c.MarkDays), len(c.MarkBases))
+	}
+	for i := range c.Accounts {
+		a := &c.Accounts[i]
+		fmt.Fprintf(&b, "account %s: closed to %s, owes %d", w.core.RuleName(a.ID), instant(a.AsOf), a.Debt)
+		for _, l := range a.Lots {
+			fmt.Fprintf(&b, ", %d until %s", l.Units, instant(l.Expires))
+		}
+		for _, p := range a.Posts {
+			fmt.Fprintf(&b, ", post %d of %d at %s", p.Kind, p.Units, instant(p.At))
+		}
+		b.WriteByte('\n')
 	}
 	for i := range c.Rules {
 		r := &c.Rules[i]

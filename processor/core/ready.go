@@ -54,6 +54,7 @@ func (c *Core) Ready() *Ready {
 	r.Batch = c.batch()
 	c.items, c.dead, c.out, c.moves, c.controls = nil, nil, nil, nil, nil
 	r.Stats.Sizes = c.changedSizes()
+	r.Stats.Books = c.changedBooks()
 	c.outBytes, c.taken, c.units, c.stats, c.erasures = 0, 0, 0, Stats{}, nil
 	c.starts = c.pos.Inputs
 	c.cache.turn()

@@ -76,6 +76,9 @@ func (c *Core) settle(e *entry, ch *change) {
 	if c.experiments != nil && ch.orders {
 		c.recount(e, v, ch)
 	}
+	if c.ledgers != nil {
+		c.settleBooks(e, v, ch)
+	}
 	if c.touching != nil {
 		c.touches(e, v, c.done(e), ch.cause)
 	}
@@ -215,6 +218,9 @@ func (c *Core) wake(e *entry, at schemas.EventTime) error {
 	if c.experiments != nil {
 		c.wakeExperiments(e, v, at)
 	}
+	if c.ledgers != nil {
+		c.wakeBooks(e, v, at)
+	}
 	if err := c.fold(e); err != nil {
 		return err
 	}
@@ -276,6 +282,9 @@ func (c *Core) ensure(e *entry) {
 	for _, k := range c.experiments {
 		e.EnsureRule(k.rd)
 	}
+	for _, k := range c.ledgers {
+		e.EnsureRule(k.rid)
+	}
 	if c.touching != nil {
 		e.EnsureRule(c.touching.id)
 	}
@@ -307,6 +316,11 @@ func (c *Core) inForce(id uint32) bool {
 	}
 	for _, k := range c.experiments {
 		if k.rd == id {
+			return true
+		}
+	}
+	for _, k := range c.ledgers {
+		if k.rid == id {
 			return true
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"tidemark/playbook"
 	"tidemark/processor/history"
 	"tidemark/schemas"
+	"tidemark/state"
 )
 
 // TestScripts runs testdata: what the engine does, told by examples. `go test
@@ -41,7 +42,7 @@ import (
 //	crash [unsynced=PERCENT]     kill -9; with less than 100 percent, power loss
 //	restore                      from the store, then the journal's tail
 //	standby                      a second task that follows the journal, compared with this one
-//	state C, timers, journal, position, facts C [T], values C T
+//	state C, timers, journal, position, facts C [T], values C T, books [C]
 //
 // A behavior takes attributes as NAME=VALUE.
 func TestScripts(t *testing.T) {
@@ -344,6 +345,8 @@ func (s *script) look(cmd, id, at string) (string, error) {
 		p := c.Position()
 		return fmt.Sprintf("journal %d, orders %d, behaviors %d, control %d, transfers %d, clock %s, fired %s", p.Sequence,
 			p.Inputs[0], p.Inputs[1], p.Inputs[2], p.Inputs[3], instant(p.Clock), instant(p.Fired)), nil
+	case "books":
+		return s.books(id)
 	case "values":
 		e, err := c.customer(id)
 		if err != nil {
@@ -372,6 +375,40 @@ func (s *script) look(cmd, id, at string) (string, error) {
 	}
 	return "", fmt.Errorf("unknown command %s", cmd)
 }
+
+// books prints what the task's customers hold, or one of them.
+func (s *script) books(id string) (string, error) {
+	var b strings.Builder
+	all := s.w.core.Books()
+	for i, k := range s.w.core.ledgers {
+		t := all[i].Totals
+		if id != "" {
+			e, err := s.w.core.customer(id)
+			if err != nil {
+				return "", err
+			}
+			a := e.Account(k.rid)
+			if a == nil {
+				continue
+			}
+			t = a.Now
+		}
+		fmt.Fprintf(&b, "%s:", k.pb.Name)
+		for i, name := range totalNames {
+			if t[i] != 0 {
+				fmt.Fprintf(&b, " %s %d", name, t[i])
+			}
+		}
+		if id == "" && k.pb.Redeem.Points > 0 {
+			fmt.Fprintf(&b, ", worth %s", money(all[i].Minor))
+		}
+		b.WriteByte('\n')
+	}
+	return b.String(), nil
+}
+
+var totalNames = [state.TotalsLen]string{"earned", "granted", "adjusted", "received", "forgiven", "pending", "claimable", "open", "owed", "cancelled",
+	"lapsed", "redeemed", "expired", "reversed", "sent"}
 
 func (s *script) addControl(r *schemas.Control) {
 	s.control = append(s.control, Record{Input: schemas.ControlInput, Offset: schemas.Offset(len(s.control)), Control: r})

@@ -174,6 +174,9 @@ func (c *Core) sweepOne(e *entry, s *sweepState) {
 			c.armPhases(e, v, s.Rules, max(now, s.From), s.From)
 		}
 		c.armMoments(e, v, s.Rules, max(now, s.From))
+		if c.ledgers != nil {
+			c.armBooks(e, v, s.Rules, max(now, s.From))
+		}
 	}
 	c.arm(e)
 }
@@ -244,6 +247,14 @@ func changed(was, now *playbook.Playbook) (names []string) {
 			}
 		}
 		note(k.Name, kept)
+	}
+	for i := range now.Ledgers {
+		l, kept := &now.Ledgers[i], false
+		for k := range was.Ledgers {
+			o := &was.Ledgers[k]
+			kept = kept || !all && o.Name == l.Name && o.Meaning == l.Meaning
+		}
+		note(l.Name, kept)
 	}
 	for _, m := range now.Moments {
 		kept := false

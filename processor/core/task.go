@@ -27,6 +27,7 @@ type taskState struct {
 	TransferIn  []int64           `json:"transfer_in"`  // by sender, of the last taken
 	Erasures    int64             `json:"erasures,omitempty"`
 	Reports     []reportState     `json:"reports,omitempty"`
+	Books       []bookState       `json:"books,omitempty"`
 }
 
 // Kinds of control records.
@@ -188,6 +189,7 @@ func (c *Core) adopt(pb *playbook.Playbook) {
 	c.group = c.newGroup()
 	c.bindZone()
 	c.bindMoments()
+	c.bindBooks()
 	c.touching = c.bindTouch()
 	c.bindExperiments()
 }

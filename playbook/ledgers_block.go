@@ -1,0 +1,133 @@
+package playbook
+
+import (
+	"fmt"
+	"strings"
+
+	"tidemark/schemas"
+)
+
+// Ledger (积分, 通证) is one kind of points or credits.
+type Ledger struct {
+	Common        // Once and CoolDown mean nothing here
+	Earn   Growth // without Factors nothing earns by itself
+	// ClaimWithin is how long after they settle points may be claimed; 0: they need no claim.
+	ClaimWithin schemas.EventTime
+	Caps        []EarnCap
+	Expires     Expiry
+	Notice      schemas.EventTime // so long before the end it is told; 0: never
+	Redeem      Worth
+	Overdraft   Overdraft
+	// Indices into Playbook.Streams.
+	Redeemed, Claimed, Adjusted, Refunds int
+	Meaning                              string // of its text and the facts'
+}
+
+// EarnCap bounds what is earned in a local cycle.
+type EarnCap struct {
+	AtMost int64
+	Cycle  string // day, week, month, quarter, year
+}
+
+// Expiry says when units end: the local midnight after After, the end of Cycle
+// Later cycles on, or, as the zero value, never.
+type Expiry struct {
+	After schemas.EventTime
+	Cycle string
+	Later int64
+}
+
+// Worth is a ratio of points to minor units; Points 0: none is given.
+type Worth struct{ Points, Minor int64 }
+
+// Overdraft says what becomes of what is more than there is.
+type Overdraft uint8
+
+const (
+	OverdraftRefuse  Overdraft = iota // a redemption is refused; what a refund can't take back is owed
+	OverdraftAllow                    // the balance goes below 0
+	OverdraftForgive                  // a redemption is refused; what a refund can't take back is let go
+)
+
+// Values of streams that hold points: the attribute points, a whole number; of
+// a claim 0 stands for all that there is. Their text is operator and reason.
+const PointsMoved = "points"
+
+// RefundMade as the Value of a Stream: the amount of a refund, -1 of a cancellation.
+const RefundMade = "refund"
+
+// Types of the events about points.
+const (
+	PointsRedeemed = "points.redeemed"
+	PointsClaimed  = "points.claimed"
+	PointsAdjusted = "points.adjusted"
+)
+
+var expiryCycles = []string{"month", "quarter", "year"}
+
+// ledger reads one ledger.
+func (p *builder) ledger(n *node, path, factsText string) Ledger {
+	b := p.c.open(n, path, "ledgers[]", "")
+	l := Ledger{Common: p.common(b)}
+	l.Earn = Growth{Name: l.Name, Numerator: 1, Denominator: 1, OmitCategories: b.names("omit_categories")}
+	p.earns(b, &l.Earn, n, factsText, "ledgers[]")
+	if l.Earn.Factors == nil && b.get("per") != nil {
+		l.Earn.Factors = []Factor{{Numerator: l.Earn.Numerator, Denominator: l.Earn.Denominator}}
+	}
+	if v := b.get("claim"); v != nil {
+		k := p.c.open(v, b.at("claim"), "ledgers[].claim", "")
+		k.need("within", "a duration such as 7d")
+		l.ClaimWithin = k.duration("within", 7*schemas.Day, schemas.Minute, 3650*schemas.Day)
+	}
+	for i, item := range b.list("caps", "a list of {at_most, per}") {
+		k := p.c.open(item, fmt.Sprintf("%s[%d]", b.at("caps"), i), "ledgers[].caps[]", "")
+		k.need("at_most", "a whole number from 1")
+		k.need("per", strings.Join(cycleWords, ", "))
+		l.Caps = append(l.Caps, EarnCap{AtMost: k.integer("at_most", 1, 1, maxCount), Cycle: k.choice("per", "day", cycleWords...)})
+	}
+	if v := b.get("expires"); v != nil {
+		l.Expires = p.expiry(v, b.at("expires"), "ledgers[].expires")
+	}
+	l.Notice = b.duration("notice", 0, schemas.Minute, 366*schemas.Day)
+	if v := b.get("notice"); v != nil && l.Expires == (Expiry{}) {
+		p.c.problem(v, b.at("notice"), "nothing ends, so there is nothing to tell before", "expires: {after: 365d} or {end_of: year}")
+	}
+	if v := b.get("redeem"); v != nil {
+		k := p.c.open(v, b.at("redeem"), "ledgers[].redeem", "")
+		k.need("points", "a whole number from 1")
+		l.Redeem.Points = k.integer("points", 1, 1, maxCount)
+		if a := k.need("worth", "money above 0"); a != nil {
+			l.Redeem.Minor, _ = p.c.money(a, k.at("worth"), 1)
+		}
+	}
+	l.Overdraft = map[string]Overdraft{"refuse": OverdraftRefuse, "allow": OverdraftAllow, "forgive": OverdraftForgive}[b.choice("overdraft", "refuse", "refuse", "allow", "forgive")]
+	l.Redeemed, l.Claimed, l.Adjusted = p.pointsOf(l.Name, PointsRedeemed), p.pointsOf(l.Name, PointsClaimed), p.pointsOf(l.Name, PointsAdjusted)
+	if len(l.Earn.Factors) > 0 {
+		l.Refunds = p.made(Stream{Name: "order.refunds", Order: []schemas.OrderType{schemas.Refunded, schemas.Cancelled}, Value: RefundMade})
+	}
+	l.Meaning = string(canonical([]byte(factsText), n))
+	return l
+}
+
+// pointsOf is the stream of a type of event about one ledger.
+func (p *builder) pointsOf(ledger, kind string) int {
+	return p.made(Stream{Name: kind + "/" + ledger, Types: []string{kind}, Value: PointsMoved, Text: "reason",
+		When: &EventCondition{native: true, expr: Expr{Op: OpCompare, Ref: Ref{"attributes", "ledger"}, Cmp: Equal, IsText: true, Limit: Value{Text: ledger}}}})
+}
+
+// expiry reads {after: 365d} or {end_of: year, later: 1}.
+func (p *builder) expiry(v *node, path, shape string) Expiry {
+	b := p.c.open(v, path, shape, "")
+	e := Expiry{After: b.duration("after", 0, schemas.Day, 3650*schemas.Day), Cycle: b.choice("end_of", "", expiryCycles...), Later: b.integer("later", 0, 0, 40)}
+	switch after, end, later := b.get("after"), b.get("end_of"), b.get("later"); {
+	case after != nil && end != nil:
+		p.c.problem(end, b.at("end_of"), "points end after a time or with a cycle, not both", "after or end_of")
+	case after == nil && end == nil:
+		b.need("after", "after: 365d, or end_of: "+strings.Join(expiryCycles, ", "))
+	case later != nil && end == nil:
+		p.c.problem(later, b.at("later"), `"later" has no meaning without end_of`, "end_of: "+strings.Join(expiryCycles, ", "))
+	case e.After%schemas.Day != 0:
+		p.c.problem(after, b.at("after"), "is not in whole days", "whole days, such as 365d")
+	}
+	return e
+}
