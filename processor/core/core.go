@@ -206,7 +206,9 @@ func (c *Core) over() bool {
 // as they come, events by (occurred_at, orders before behaviors). wall is when
 // the latest of them was fetched. It returns how many were taken; fewer than
 // all when the budget is spent (then a Ready is due) or when Blocked.
-// An error is final: the Core must be thrown away.
+// An error is final: the Core must be thrown away. Of records and their events it
+// keeps strings and bytes, and no pointer into recs, an Event or a Raw: a caller may
+// use these again.
 func (c *Core) Take(recs []Record, wall schemas.EventTime) (int, error) {
 	if err := c.prefetch(recs); err != nil {
 		return 0, err

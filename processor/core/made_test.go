@@ -232,7 +232,7 @@ func (w *world) take(cut func() error) error {
 		if len(recs) == 0 {
 			return nil
 		}
-		n, err := w.core.Take(recs, w.wall)
+		n, err := w.lend(recs, w.wall)
 		if err != nil {
 			return err
 		}

@@ -196,7 +196,7 @@ func carry(t *rapid.T, w *world, steps []step, trouble *rand.Rand) {
 		t.Helper()
 		for {
 			if recs := w.waiting(0); len(recs) > 0 {
-				_, err := w.core.Take(recs, w.wall)
+				_, err := w.lend(recs, w.wall)
 				must(err)
 			}
 			reached := func() bool { return s.tick <= w.core.Clock() && s.tick <= w.core.Position().Fired }

@@ -477,7 +477,7 @@ func (s *script) addEvents(lines string) error {
 
 func (s *script) takeAll() (string, error) {
 	recs := s.w.waiting(0)
-	n, err := s.w.core.Take(recs, s.w.wall)
+	n, err := s.w.lend(recs, s.w.wall)
 	if err != nil {
 		return "", err
 	}

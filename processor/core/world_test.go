@@ -149,6 +149,40 @@ func (w *world) merge(counts [schemas.Inputs]int64) []Record {
 	}
 }
 
+// lend hands records over in memory that is used for others right afterwards, as
+// the runtime does: what the core keeps of a record must not lie in it.
+func (w *world) lend(recs []Record, wall schemas.EventTime) (int, error) {
+	lent := slices.Clone(recs)
+	for i := range lent {
+		if e := lent[i].Event; e != nil {
+			k := *e
+			k.Items, k.Attributes = slices.Clone(e.Items), slices.Clone(e.Attributes)
+			lent[i].Event = &k
+		}
+		if r := lent[i].Raw; r != nil {
+			k := *r
+			lent[i].Raw = &k
+		}
+	}
+	n, err := w.core.Take(lent, wall)
+	for i := range lent {
+		if e := lent[i].Event; e != nil {
+			for k := range e.Items {
+				e.Items[k] = schemas.Item{SKU: "another's", Category: "another's", Quantity: -1, AmountMinor: -1}
+			}
+			for k := range e.Attributes {
+				e.Attributes[k] = schemas.Attribute{Key: "another's", Value: "another's"}
+			}
+			*e = schemas.Event{EventID: "another's", CustomerID: "another's", OrderID: "another's", OccurredAt: -1, AmountMinor: -1}
+		}
+		if r := lent[i].Raw; r != nil {
+			*r = Raw{Topic: "another's", Key: []byte("another's"), Value: []byte("another's")}
+		}
+		lent[i] = Record{}
+	}
+	return n, err
+}
+
 // land keeps what a Ready publishes, as a committed transaction does.
 func (w *world) land(r *Ready, deliver func([]*schemas.Transfer, []*schemas.Control)) {
 	w.journal = append(w.journal, r.JournalBytes)
@@ -218,7 +252,7 @@ func (w *world) replay(b []byte) error {
 					recs[k].Dead = &Dead{recs[k].Dead.Step, recs[k].Dead.Reason, "as the journal says"}
 				}
 			}
-			n, err := w.core.Take(recs, it.Wall)
+			n, err := w.lend(recs, it.Wall)
 			if err != nil {
 				return err
 			}

@@ -82,24 +82,26 @@ type decoder struct {
 	lastID  int32
 	lastK   schemas.Kind
 	last    *schemas.Reader
+	spare   <-chan *slab // slabs that may be used again; nil: none ever
 }
 
 // chunk is one input's part of a fetch, decoded.
 type chunk struct {
 	input schemas.Input
 	recs  []core.Record
+	slab  *slab // what the records of events lie in; nil: memory of their own
 	next  schemas.Offset
 	end   schemas.Offset // last stable offset, as the response says
 	wall  schemas.EventTime
 }
 
 // decode turns what was fetched of one input into a chunk. Events, raw records
-// and ids live in slices of the chunk's length: a handful of allocations each.
+// and lines live in a slab, one that was used before where there is one.
 func (d *decoder) decode(ctx context.Context, in schemas.Input, f *source.Fetched) (chunk, error) {
 	c := chunk{input: in, next: schemas.Offset(f.Next), end: schemas.Offset(f.LastStable), wall: d.cfg.wall()}
 	n := len(f.Records)
-	c.recs = make([]core.Record, n)
 	if in == schemas.ControlInput || in == schemas.TransferInput {
+		c.recs = make([]core.Record, n)
 		for i := range f.Records {
 			r := &f.Records[i]
 			out := &c.recs[i]
@@ -123,13 +125,13 @@ func (d *decoder) decode(ctx context.Context, in schemas.Input, f *source.Fetche
 	if in == schemas.BehaviorEvents {
 		kind = schemas.Behavior
 	}
-	events := make([]schemas.Event, n)
-	raws := make([]core.Raw, n)
-	var items []schemas.Item // cut up for the events
+	c.slab = d.slab(n)
+	c.recs = c.slab.recs
+	events, raws, items := c.slab.events, c.slab.raws, c.slab.items[:0]
 	for i := range f.Records {
 		r := &f.Records[i]
 		out := &c.recs[i]
-		out.Input, out.Offset = in, schemas.Offset(r.Offset)
+		*out = core.Record{Input: in, Offset: schemas.Offset(r.Offset)}
 		raws[i] = core.Raw{Topic: f.Topic, Partition: f.Partition, Timestamp: schemas.EventTime(r.Timestamp), Key: r.Key, Value: r.Value}
 		out.Raw = &raws[i]
 		if r.HasHeaders() {
@@ -139,10 +141,11 @@ func (d *decoder) decode(ctx context.Context, in schemas.Input, f *source.Fetche
 			}
 		}
 		if cap(items)-len(items) < eventItems {
-			items = make([]schemas.Item, 0, max(eventItems, min(n, 1024)))
+			items = make([]schemas.Item, 0, max(eventItems, 2*n))
+			c.slab.items = items // the longest; what is before in it stays with its events
 		}
 		at := len(items)
-		events[i].Items = items[at : at : at+eventItems]
+		events[i] = schemas.Event{Items: items[at : at : at+eventItems]}
 		dead, err := d.event(ctx, kind, r, &events[i])
 		if err != nil {
 			return c, err

@@ -18,6 +18,7 @@ type queue struct {
 	need  int               // records that a replay waits for: no pausing below
 	wall  schemas.EventTime // of the latest fetch
 	held  bool              // its fetching is paused
+	slabs []*slab           // of recs, in their order
 
 	screened int // of recs: up to here their sizes were looked at
 }
@@ -29,12 +30,15 @@ func (q *queue) waiting() int { return len(q.recs) - q.at }
 func (q *queue) atEnd() bool { return q.empty() && q.next >= q.end }
 
 func (q *queue) add(c *chunk) {
-	if q.empty() {
-		q.recs, q.at, q.screened = c.recs, 0, 0
-	} else {
-		q.recs = append(q.recs[q.at:len(q.recs):len(q.recs)], c.recs...)
-		q.screened = max(q.screened-q.at, 0)
-		q.at = 0
+	if q.at > 0 && q.at >= len(q.recs)/2 { // what was taken makes room
+		n := copy(q.recs, q.recs[q.at:])
+		clear(q.recs[n:])
+		q.recs, q.screened, q.at = q.recs[:n], max(q.screened-q.at, 0), 0
+	}
+	q.recs = append(q.recs, c.recs...)
+	if c.slab != nil && len(c.recs) > 0 {
+		c.slab.left = len(c.recs)
+		q.slabs = append(q.slabs, c.slab)
 	}
 	for i := range c.recs {
 		q.bytes += c.recs[i].Size()
@@ -108,12 +112,24 @@ func (q *queues) merge(dst []core.Record, limit int, playbook bool) []core.Recor
 	return dst
 }
 
-// took removes records that were taken from their queues.
+// took removes records that were taken from their queues. The records themselves
+// may be used until the slabs are spent.
 func (q *queues) took(recs []core.Record) {
+	var n [schemas.Inputs]int
 	for i := range recs {
 		k := &q[recs[i].Input]
 		k.at++
 		k.bytes -= recs[i].Size()
+		n[recs[i].Input]++
+	}
+	for i := range q {
+		for _, s := range q[i].slabs {
+			k := min(n[i], s.left)
+			s.left -= k
+			if n[i] -= k; n[i] == 0 {
+				break
+			}
+		}
 	}
 }
 

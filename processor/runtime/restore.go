@@ -386,6 +386,7 @@ func (l *life) replayRun(ctx context.Context, j *schemas.Journal, counts [schema
 	}
 	l.q.took(l.batch)
 	l.release()
+	l.spent()
 	for i := range counts {
 		if counts[i] > 0 && l.core.Position().Inputs[i] != ends[i] {
 			return fmt.Errorf("%w: record %d ends at offset %d of %s, the replay at %d", ErrReplay, j.Sequence, ends[i], schemas.Input(i), l.core.Position().Inputs[i])

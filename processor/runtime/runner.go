@@ -96,7 +96,7 @@ func (m *Manager) runTask(ctx context.Context, task int32) {
 		}
 		began := time.Now()
 		l := &life{cfg: &m.cfg, task: task, ids: m.ids, readers: m.readers, shelf: sh, store: sh.store, prod: prod, phases: ph,
-			chunks: make(chan chunk, 1), failed: make(chan error, 1), commits: make(chan job, 1),
+			chunks: make(chan chunk, 1), spare: make(chan *slab, spareSlabs), failed: make(chan error, 1), commits: make(chan job, 1),
 			results: make(chan result, 1), probes: make(chan probe), nudge: make(chan struct{}, 1), committed: m.note, ranBefore: m.ranBefore,
 			skew: clocks, seek: seek, saving: m.saving, uploads: m.uploads}
 		seek = false

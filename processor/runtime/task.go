@@ -38,6 +38,7 @@ type life struct {
 	commits chan job
 	results chan result
 	probes  chan probe
+	spare   chan *slab             // spent slabs, for the reader
 	nudge   chan struct{}          // what the reader waits for has changed
 	waits   atomic.Pointer[string] // what that is; nil or "": nothing
 
@@ -168,7 +169,7 @@ func (l *life) set(state telemetry.State, detail string) {
 
 // reader fetches and decodes until ctx ends.
 func (l *life) reader(ctx context.Context) {
-	d := &decoder{cfg: l.cfg, readers: l.readers, task: l.task, waits: func(why string) {
+	d := &decoder{cfg: l.cfg, readers: l.readers, task: l.task, spare: l.spare, waits: func(why string) {
 		if why != "" {
 			l.cfg.Log.Warn("waiting", "task", l.task, "for", why)
 		}
@@ -199,6 +200,7 @@ func (l *life) reader(ctx context.Context) {
 			if err != nil {
 				return // ctx ended
 			}
+			l.fetch.Reuse(got[i].Records)
 			select {
 			case l.chunks <- c:
 			case <-ctx.Done():
@@ -341,6 +343,7 @@ func (l *life) work(ctx context.Context) error {
 			}
 		}
 		l.release()
+		l.spent()
 		if l.core.Pausing() {
 			return l.pause()
 		}

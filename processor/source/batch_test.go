@@ -178,7 +178,7 @@ func TestPartialBatchIsTheEnd(t *testing.T) {
 	two := sample{base: 6, records: []kmsg.Record{{Value: []byte("w")}}}.encode()
 	raw := append(bytes.Clone(one), two...)
 	for cut := range len(raw) {
-		records, next, err := committedRecords(raw[:cut], 5, 100, nil, 1<<20)
+		records, next, err := committedRecords(nil, raw[:cut], 5, 100, nil, 1<<20)
 		want := 0
 		if cut >= len(one) {
 			want = 1
@@ -223,7 +223,7 @@ func TestBadBatches(t *testing.T) {
 		{"snappy bomb", snappyBomb.encode(), ErrTooLarge},
 		{"snappy that claims 4 GB", liar.encode(), ErrTooLarge},
 	} {
-		records, next, err := committedRecords(c.raw, 0, 1000, nil, 1<<16)
+		records, next, err := committedRecords(nil, c.raw, 0, 1000, nil, 1<<16)
 		var be *BatchError
 		if !errors.Is(err, c.want) || !errors.As(err, &be) || len(records) != 0 || next != 0 {
 			t.Errorf("%s: %d records, next %d, error %v, want %v", c.name, len(records), next, err, c.want)
@@ -231,7 +231,7 @@ func TestBadBatches(t *testing.T) {
 	}
 	// What stands before a bad batch is given.
 	raw := append(good.encode(), change(16, 9)...)
-	if records, next, err := committedRecords(raw, 5, 1000, nil, 1<<16); len(records) != 2 || next != 7 || !errors.Is(err, ErrCorrupt) {
+	if records, next, err := committedRecords(nil, raw, 5, 1000, nil, 1<<16); len(records) != 2 || next != 7 || !errors.Is(err, ErrCorrupt) {
 		t.Errorf("%d records, next %d, error %v", len(records), next, err)
 	}
 }
@@ -240,7 +240,7 @@ func TestBadBatches(t *testing.T) {
 func TestGapsMoveThePosition(t *testing.T) {
 	raw := sample{base: 10, lastDelta: 9, records: []kmsg.Record{{OffsetDelta: 2}, {OffsetDelta: 5}}}.encode()
 	raw = append(raw, sample{base: 20, lastDelta: 4, attributes: 2}.encode()...)
-	records, next, err := committedRecords(raw, 13, 100, nil, 1<<20)
+	records, next, err := committedRecords(nil, raw, 13, 100, nil, 1<<20)
 	if err != nil || len(records) != 1 || records[0].Offset != 15 || next != 25 {
 		t.Errorf("%+v, next %d, error %v", records, next, err)
 	}
@@ -258,7 +258,7 @@ func benchmarkBatches(b *testing.B, attributes int16) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		records, _, err := committedRecords(raw, 0, 1<<40, nil, 1<<20)
+		records, _, err := committedRecords(nil, raw, 0, 1<<40, nil, 1<<20)
 		if err != nil || len(records) != perBatch*batches {
 			b.Fatal(len(records), err)
 		}
@@ -306,7 +306,7 @@ func fuzzBatch(f soak.F) {
 		}
 		aborted := []abortedTxn{{producerID: 4, firstOffset: 0}}
 		for range 2 {
-			records, next, _ := committedRecords(raw, from, end, aborted, 1<<20)
+			records, next, _ := committedRecords(nil, raw, from, end, aborted, 1<<20)
 			checkRecords(t, records, from, next, max(end, from))
 			if len(raw) < batchOverhead {
 				return

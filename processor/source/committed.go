@@ -65,15 +65,17 @@ func (f *committedFilter) admits(b *batch) (bool, error) {
 	return !b.transactional() || !slices.Contains(f.skip, b.producerID), nil
 }
 
-// committedRecords reads the record batches of one partition's fetch response.
-// It returns the committed records with from <= offset < lastStable, and the
+// committedRecords reads the record batches of one partition's fetch response
+// into room, if that is enough. It returns the committed records with from <= offset < lastStable, and the
 // position after everything that the response settles: control batches, aborted
 // records and gaps included, but never past lastStable. Where a batch can't be
 // read, it returns what stands before it, the position of that batch, and the error.
-func committedRecords(raw []byte, from, lastStable int64, aborted []abortedTxn, limit int) (records []Record, next int64, err error) {
+func committedRecords(room []Record, raw []byte, from, lastStable int64, aborted []abortedTxn, limit int) (records []Record, next int64, err error) {
 	next = from
 	filter := newCommittedFilter(aborted)
-	records = make([]Record, 0, countRecords(raw))
+	if records = room[:0]; cap(records) < countRecords(raw) {
+		records = make([]Record, 0, countRecords(raw))
+	}
 	for {
 		b, rest, ok, err := nextBatch(raw)
 		if err != nil {

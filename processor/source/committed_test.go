@@ -75,7 +75,7 @@ func TestReadCommitted(t *testing.T) {
 		{"control batch alone", marker(4, 7, false), 4, 5, nil, []int64{}, 5},
 		{"nothing", nil, 4, 5, nil, []int64{}, 4},
 	} {
-		records, next, err := committedRecords(c.raw, c.from, c.lastStable, c.aborted, 1<<20)
+		records, next, err := committedRecords(nil, c.raw, c.from, c.lastStable, c.aborted, 1<<20)
 		if got := offsets(records); err != nil || !slices.Equal(got, c.want) || next != c.next {
 			t.Errorf("%s: %v, next %d, error %v; want %v, next %d", c.name, got, next, err, c.want, c.next)
 		}
@@ -171,7 +171,7 @@ func TestReadCommittedOverAllCuts(t *testing.T) {
 					list = append(list, a.abortedTxn)
 				}
 			}
-			records, next, err := committedRecords(raw, position, lastStable, list, 1<<20)
+			records, next, err := committedRecords(nil, raw, position, lastStable, list, 1<<20)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -48,6 +48,7 @@ type Fetcher struct {
 	turn    int64 // counts responses with data
 	cause   error // of the last retry
 	closed  bool
+	spare   [][]Record // given back by Reuse
 }
 
 // part is one partition. All fields but the name are guarded by Fetcher.mu.
@@ -105,6 +106,31 @@ func (f *Fetcher) Close() {
 	f.wg.Wait()
 	f.client.Close()
 	f.signal()
+}
+
+// Reuse gives the memory of a Fetched's Records back, for a response that comes.
+// Nobody may look at them any more; what they point to stays good.
+func (f *Fetcher) Reuse(records []Record) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.spare) < spareRecords && cap(records) > 0 {
+		f.spare = append(f.spare, records[:0])
+	}
+}
+
+const spareRecords = 3
+
+// room returns a slice that was given back, or nil.
+func (f *Fetcher) room() []Record {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	k := len(f.spare) - 1
+	if k < 0 {
+		return nil
+	}
+	r := f.spare[k]
+	f.spare = f.spare[:k]
+	return r
 }
 
 func (f *Fetcher) signal() {
@@ -458,7 +484,7 @@ func (f *Fetcher) take(a *flight, r *fetchedPartition) {
 		a.err = corrupt("fetch response for %s/%d with last stable offset %d, high watermark %d", name.Topic, name.Partition, r.lastStable, r.highWatermark)
 		return
 	}
-	records, next, err := committedRecords(r.records, a.asked.offset, r.lastStable, r.aborted, f.cfg.MaxBatchBytes)
+	records, next, err := committedRecords(f.room(), r.records, a.asked.offset, r.lastStable, r.aborted, f.cfg.MaxBatchBytes)
 	if err != nil && next == a.asked.offset {
 		var be *BatchError
 		if errors.As(err, &be) {

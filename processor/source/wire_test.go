@@ -153,7 +153,7 @@ func fuzzFetchResponse(f soak.F) {
 		}
 		for _, p := range partitions {
 			const from = 1
-			records, next, _ := committedRecords(p.records, from, p.lastStable, p.aborted, 1<<20)
+			records, next, _ := committedRecords(nil, p.records, from, p.lastStable, p.aborted, 1<<20)
 			checkRecords(t, records, from, next, max(from, p.lastStable))
 		}
 	})

@@ -28,7 +28,7 @@ func fuzzWritten(f soak.F) {
 			}
 		}
 		raw := sinks.AppendBatch(nil, sinks.BatchHeader{ProducerID: producer, Timestamp: 1_704_448_800_000, Transactional: producer >= 0}, records)
-		got, next, err := committedRecords(raw, 0, int64(len(records)), nil, 64<<20)
+		got, next, err := committedRecords(nil, raw, 0, int64(len(records)), nil, 64<<20)
 		if err != nil || len(got) != len(records) || next != int64(len(records)) {
 			t.Fatalf("%d records of %d, next %d, %v", len(got), len(records), next, err)
 		}
