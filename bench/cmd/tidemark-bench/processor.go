@@ -22,6 +22,7 @@ type processor struct {
 	http             string // host:port of /metrics
 	playbook         string
 	began            time.Time
+	member           bool // of a group, not alone
 }
 
 // newProcessor writes the configuration; every setting but addresses is the
@@ -71,7 +72,11 @@ func (p *processor) data() string { return filepath.Join(p.dir, p.app+".data") }
 // start starts the process; it may be started again after it ended.
 func (p *processor) start() (err error) {
 	p.began = time.Now()
-	p.Process, err = proc.Start(filepath.Join(p.dir, p.app+".log"), false, p.binary, "run", "--config", p.config(), "--standalone")
+	args := []string{"run", "--config", p.config()}
+	if !p.member {
+		args = append(args, "--standalone")
+	}
+	p.Process, err = proc.Start(filepath.Join(p.dir, p.app+".log"), false, p.binary, args...)
 	return err
 }
 

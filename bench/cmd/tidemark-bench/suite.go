@@ -16,22 +16,26 @@ import (
 
 type suiteCmd struct {
 	load
-	Tidemark       string        `help:"The binary that is measured." default:"bin/tidemark"`
-	Playbook       string        `help:"With clock: input." default:"bench/playbook.yaml" type:"existingfile"`
-	Broker         string        `help:"embedded, kafka (a real one of deploy/kafka), or host:port." default:"embedded"`
-	Customers      []count       `help:"Sizes, each measured by itself." default:"100k,1m"`
-	Partitions     int32         `help:"Of the input topics: the number of tasks." default:"4"`
-	Rates          []int         `help:"Events a second of the latency runs." default:"1000"`
-	LatencySeconds int           `help:"Length of a latency run." default:"30"`
-	ReplayEvents   int           `help:"Events of the replayed file, after the warm-up." default:"1000000"`
-	Only           []string      `help:"Scenarios: throughput, restart, restore, latency, replay, profile, and peers, which is not among the default ones." enum:"throughput,restart,restore,latency,replay,profile,peers" default:"throughput,restart,restore,latency,replay,profile"`
-	Rounds         int           `help:"Rounds of peers; they alternate who goes first." default:"2"`
-	PeerCommit     int           `help:"Commit interval of Kafka Streams in ms; its own default with exactly-once is 100." default:"100"`
-	PeerFolder     string        `help:"The peers' sources." default:"bench/peers" type:"existingdir"`
-	Every          time.Duration `help:"How often a running process is looked at." default:"100ms"`
-	Note           string        `help:"What else the machine did; kept with the record."`
-	Out            string        `help:"Folder of the records; profiles go beside it." default:"bench/results"`
-	Dir            string        `help:"Folder for broker and stores; default: a temporary one that is removed."`
+	Tidemark        string        `help:"The binary that is measured." default:"bin/tidemark"`
+	Playbook        string        `help:"With clock: input." default:"bench/playbook.yaml" type:"existingfile"`
+	Broker          string        `help:"embedded, kafka (a real one of deploy/kafka), or host:port." default:"embedded"`
+	Customers       []count       `help:"Sizes, each measured by itself." default:"100k,1m"`
+	Partitions      int32         `help:"Of the input topics: the number of tasks." default:"4"`
+	Rates           []int         `help:"Events a second of the latency runs." default:"1000"`
+	LatencySeconds  int           `help:"Length of a latency run." default:"30"`
+	ReplayEvents    int           `help:"Events of the replayed file, after the warm-up." default:"1000000"`
+	Only            []string      `help:"Scenarios: throughput, restart, restore, latency, replay, profile, and peers, scale and silence, which are not among the default ones." enum:"throughput,restart,restore,latency,replay,profile,peers,scale,silence" default:"throughput,restart,restore,latency,replay,profile"`
+	ScalePartitions []int32       `help:"Of scale." default:"1,4,16,64"`
+	Processes       []int         `help:"Of scale: members of one group; 1 is alone." default:"1"`
+	Silences        int           `help:"Of silence: timers that are due within one second." default:"10000"`
+	SilenceWait     time.Duration `help:"Of silence: how far ahead that second is." default:"60s"`
+	Rounds          int           `help:"Rounds of peers; they alternate who goes first." default:"2"`
+	PeerCommit      int           `help:"Commit interval of Kafka Streams in ms; its own default with exactly-once is 100." default:"100"`
+	PeerFolder      string        `help:"The peers' sources." default:"bench/peers" type:"existingdir"`
+	Every           time.Duration `help:"How often a running process is looked at." default:"100ms"`
+	Note            string        `help:"What else the machine did; kept with the record."`
+	Out             string        `help:"Folder of the records; profiles go beside it." default:"bench/results"`
+	Dir             string        `help:"Folder for broker and stores; default: a temporary one that is removed."`
 
 	profiling chan error
 }
@@ -85,6 +89,16 @@ func (b *bench) all(ctx context.Context) error {
 		}
 		if b.wants("peers") {
 			steps = append(steps, step{fmt.Sprint("peers-", c), func() error { return b.peers(ctx, int(c)) }})
+		}
+		if b.wants("silence") {
+			steps = append(steps, step{fmt.Sprint("silence-", c), func() error { return b.silence(ctx, int(c)) }})
+		}
+		if b.wants("scale") {
+			for _, partitions := range b.ScalePartitions {
+				for _, n := range b.Processes {
+					steps = append(steps, step{fmt.Sprintf("scale-%s-%d-%d", c, partitions, n), func() error { return b.scale(ctx, int(c), partitions, n) }})
+				}
+			}
 		}
 		if b.wants("profile") {
 			steps = append(steps, step{fmt.Sprint("profile-", c), func() error { return b.throughput(ctx, int(c), true) }})

@@ -18,6 +18,8 @@ type Record struct {
 	Restart    []Restart    `json:"restart,omitempty"`
 	Restore    []Restore    `json:"restore,omitempty"`
 	Peers      []Peer       `json:"peers,omitempty"`
+	Scale      []Scale      `json:"scale,omitempty"`
+	Silence    []Silence    `json:"silence,omitempty"`
 }
 
 // Machine is where it ran.
@@ -156,4 +158,28 @@ type Peer struct {
 	Triggers     float64 `json:"triggers"`
 	PeakRSSBytes int64   `json:"peak_rss_bytes"`
 	DiskBytes    int64   `json:"disk_bytes"`
+}
+
+// Scale is a backlog worked off by several processes of one group, or by one
+// alone. CPU, memory and disk are the sums of all.
+type Scale struct {
+	Load
+	Processes    int   `json:"processes"`
+	Whole        Phase `json:"whole"`
+	Steady       Phase `json:"steady"`
+	PeakRSSBytes int64 `json:"peak_rss_bytes"`
+	DiskBytes    int64 `json:"disk_bytes"`
+}
+
+// Silence is from the instant at which a silence may be told, its due time and
+// the playbook's publish_delay, to when a read_committed consumer holds it.
+type Silence struct {
+	Armed       int     `json:"timers_armed"`
+	Due         int     `json:"due_within_one_second"`
+	Received    int     `json:"received"`
+	Twice       int     `json:"received_twice"`
+	P50         float64 `json:"p50_ms"`
+	P99         float64 `json:"p99_ms"`
+	Max         float64 `json:"max_ms"`
+	OthersCores float64 `json:"others_cores"`
 }

@@ -74,6 +74,21 @@ func Table(w io.Writer, r *Record) error {
 		}
 		t.end()
 	}
+	if len(r.Silence) > 0 {
+		t.head("timers armed", "due in one second", "received", "twice", "p50 ms", "p99", "max", "others' cores")
+		for _, x := range r.Silence {
+			t.row(fmt.Sprint(x.Armed), fmt.Sprint(x.Due), fmt.Sprint(x.Received), fmt.Sprint(x.Twice), f1(x.P50), f1(x.P99), f1(x.Max), f2(x.OthersCores))
+		}
+		t.end()
+	}
+	if len(r.Scale) > 0 {
+		t.head("customers", "partitions", "processes", "whole CPU s/M", "steady CPU s/M", "whole events/s", "steady", "peak RSS MiB", "disk MiB", "others' cores")
+		for _, x := range r.Scale {
+			t.row(fmt.Sprint(x.Customers), fmt.Sprint(x.Partitions), fmt.Sprint(x.Processes), f1(x.Whole.CPUSecondsPerMillion), f1(x.Steady.CPUSecondsPerMillion),
+				fmt.Sprintf("%.0f", x.Whole.EventsPerSecond), fmt.Sprintf("%.0f", x.Steady.EventsPerSecond), fmt.Sprintf("%.0f", float64(x.PeakRSSBytes)/mib), fmt.Sprintf("%.0f", float64(x.DiskBytes)/mib), f2(x.Whole.OthersCores))
+		}
+		t.end()
+	}
 	if len(r.Peers) > 0 {
 		t.head("customers", "program", "round", "whole CPU s/M", "steady CPU s/M", "second half", "whole events/s", "steady", "triggers", "peak RSS MiB", "disk MiB", "broker CPU s", "others' cores")
 		for _, x := range r.Peers {
