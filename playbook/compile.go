@@ -196,6 +196,8 @@ func (p *builder) rules(b *block) {
 	p.globalControl(b)
 	each("recall", func(n *node, path string) { out.Recall = append(out.Recall, p.recall(n, path)) })
 	p.calendar(b)
+	each("sop", func(n *node, path string) { out.Sops = append(out.Sops, p.sop(n, path)) })
+	p.sopStreams()
 	p.touchFacts()
 }
 

@@ -51,6 +51,7 @@ type Playbook struct {
 	Recall  []Recall
 
 	Moments []Moment // of the calendar
+	Sops    []Sop
 
 	Touch         *TouchPolicy   // nil: nothing holds a touch back
 	GlobalControl *GlobalControl // nil: there is none

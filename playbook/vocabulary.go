@@ -8,7 +8,7 @@ var vocabulary = map[string][]string{
 	"": {"playbook", "version", "clock", "time_zone", "currency", "rates", "counts_at", "disorder", "publish_delay",
 		"future", "horizon", "refund_wait", "unlinked", "max_event_bytes", "dead_letters", "salt", "defaults",
 		"facts", "lifecycle", "inflection", "tags", "segments", "growth", "tiers", "ledgers", "rfm", "churn", "recall",
-		"calendar", "customer_time_zone", "touch_policy", "global_control"},
+		"calendar", "customer_time_zone", "touch_policy", "global_control", "sop"},
 	"facts":                 {"core_behavior", "gauges", "values"},
 	"facts.core_behavior[]": {"name", "behavior", "order", "when", "value", "decimals", "category", "same", "text"},
 	"facts.gauges[]":        {"name", "behavior", "attribute", "decimals", "when"},
@@ -85,7 +85,16 @@ var vocabulary = map[string][]string{
 	"calendar.moments[].experiment":         {"holdout", "salt", "arms", "factors", "effect", "revenue_cap", "report"},
 	"calendar.moments[].experiment.arms[]":  {"name", "weight", "time", "content", "channel", "landing"},
 	"calendar.moments[].experiment.factors": {"time", "content", "channel", "landing"},
-	"recall[].arms[]":                       {"name", "weight", "time", "content", "channel", "landing"},
+	"sop[]": {"name", "on", "version", "exit", "leave", "under_way", "steps", "previous", "experiment", "purpose", "priority", "message_class", "channels",
+		"correct_within", "max_age", "cool_down", "once"},
+	"sop[].on":                 {"segment", "tag", "stage", "of", "churn", "event"},
+	"sop[].steps[]":            {"name", "wait", "at", "if", "then", "else", "channel", "content", "landing", "expire_after", "staff", "accept_within", "deadline", "escalate"},
+	"sop[].previous[]":         {"version", "steps"},
+	"sop[].previous[].steps[]": {"name", "wait", "at", "if", "then", "else", "channel", "content", "landing", "expire_after", "staff", "accept_within", "deadline", "escalate"},
+	"sop[].experiment":         {"holdout", "salt", "arms", "factors", "effect", "revenue_cap", "report"},
+	"sop[].experiment.arms[]":  {"name", "weight", "time", "content", "channel", "landing"},
+	"sop[].experiment.factors": {"time", "content", "channel", "landing"},
+	"recall[].arms[]":          {"name", "weight", "time", "content", "channel", "landing"},
 }
 
 // planned holds words of the planned language, so that their authors hear

@@ -42,6 +42,9 @@ type Core struct {
 	recalls     []*recallRule
 	group       *group // rules of phases; nil: none
 	moments     []*momentRule
+	sops        []*sopRule
+	sopsOn      map[uint32][]*sopRule // by the rule that begins them
+	reports     history.Stream        // what the staff said of steps
 	experiments []*experimentRule
 	books       map[uint32]*experimentRule // by the rule that has the experiment
 	sums        []armSums                  // of experiments, in order of rule and arm

@@ -82,6 +82,9 @@ func (c *Core) bindExperiments() {
 	for _, k := range c.recalls {
 		add(k.pb.Name, k.rd, &k.pb.Touching)
 	}
+	for _, k := range c.sops {
+		add(k.pb.Name, k.rd, &k.pb.Touching)
+	}
 	for _, k := range c.moments {
 		add(k.pb.Name, k.rd, &k.pb.Touching)
 	}
@@ -263,7 +266,7 @@ func (c *Core) wakeExperiments(e *entry, v history.View, at schemas.EventTime) {
 				}
 			default:
 				o := c.outcome(v, k, st.Since, h)
-				st.Log = append(st.Log, state.Firing{Episode: uint32(len(st.Log) + 1), At: end, From: int32(o.Orders), Ended: schemas.EventTime(o.Revenue)})
+				st.Log = append(st.Log, state.Firing{At: end, From: int32(o.Orders), Ended: schemas.EventTime(o.Revenue)})
 				c.sumsOf(k.name, c.armName(k, st)).at(h).Add(o)
 				c.sumsDirty = true
 			}

@@ -159,6 +159,8 @@ func (c *Core) measure(d *playbook.Stream, ev *schemas.Event, m *state.Mark) boo
 		if m.Value = -1; ev.Type == d.Types[0] {
 			m.Value = 1
 		}
+	case playbook.StepReport:
+		m.Value = playbook.StepValue(ev.Type)
 	case playbook.ConsentGranted, playbook.ChannelBound:
 		if m.Value = -1; ev.Type == d.Value {
 			m.Value = 1

@@ -90,6 +90,17 @@ func (w *world) record(o *Out) string {
 		fmt.Fprintf(&b, " %s %s %s send %s", t.Group, orNone(t.Arm), t.CustomerType, instant(t.SendAt))
 	case *schemas.EngagementTrigger:
 		fmt.Fprintf(&b, " %s", t.Kind)
+		if t.Step != "" {
+			fmt.Fprintf(&b, " %s", t.Step)
+		}
+		if t.Operator != "" {
+			fmt.Fprintf(&b, " to %s until %s", t.Operator, instant(*t.DueAt))
+		}
+		for _, a := range t.Attributes {
+			if a.Key == "outcome" || a.Key == "version" && a.Value != "1" {
+				fmt.Fprintf(&b, " %s=%s", a.Key, a.Value)
+			}
+		}
 		if t.Item != "" {
 			fmt.Fprintf(&b, " %s", t.Item)
 		}
@@ -97,7 +108,7 @@ func (w *world) record(o *Out) string {
 			fmt.Fprintf(&b, " %s %s", t.Group, orNone(t.Arm))
 		}
 		if t.SendAt != nil {
-			fmt.Fprintf(&b, " send %s by %s", instant(*t.SendAt), t.Channel)
+			fmt.Fprintf(&b, " send %s by %s", instant(*t.SendAt), orNone(t.Channel))
 		}
 		if t.Balance != nil {
 			fmt.Fprintf(&b, " %d, balance %d", t.Points, *t.Balance)

@@ -307,6 +307,7 @@ func (c *Core) fire(e *entry, v history.View, r rule, st *state.Rule, m *move, c
 	}
 	st.Log = append(st.Log, f)
 	c.followFired(e, v, r, &f, m)
+	c.sopMoved(e, v, r, &f, m.cause)
 }
 
 // noteSent notes when an episode was sent, where the rule asks for it.
@@ -340,6 +341,7 @@ func (c *Core) raise(e *entry, v history.View, r rule, st *state.Rule, k int, m 
 	f.At, f.To, f.Hash = m.at, m.to, c.valueHash(t)
 	f.Withheld = c.publish(e, r.common().Name, f, schemas.Fired, m.cause, r.common().MaxAge, t)
 	c.followFired(e, v, r, f, m)
+	c.sopMoved(e, v, r, f, m.cause)
 }
 
 // end closes an episode and publishes that.
@@ -350,13 +352,14 @@ func (c *Core) end(e *entry, v history.View, r rule, st *state.Rule, k int, at s
 	t := r.trigger(v, &move{at: f.At, facts: f.At, from: f.From, to: f.To, ended: at, aux: r.resume(v, f.At), cause: cause})
 	c.publish(e, r.common().Name, f, schemas.Ended, cause, 0, t)
 	c.followEnded(e, v, r, *f, cause)
+	c.sopLeft(e, v, r, f, cause)
 }
 
 // restate publishes an episode again if it is another one than was published:
 // ENDED if it is over, else CORRECTED.
 func (c *Core) restate(e *entry, v history.View, r rule, st *state.Rule, k int, m *move) {
 	f := &st.Log[k]
-	open := *m
+	open, was := *m, *f
 	open.ended = 0
 	t := r.trigger(v, &open)
 	h := c.valueHash(t)
@@ -369,10 +372,12 @@ func (c *Core) restate(e *entry, v history.View, r rule, st *state.Rule, k int, 
 	if m.ended != 0 {
 		c.publish(e, r.common().Name, f, schemas.Ended, m.cause, 0, r.trigger(v, m))
 		c.followEnded(e, v, r, *f, m.cause)
+		c.sopRestated(e, v, r, &was, f, m.cause)
 		return
 	}
 	c.publish(e, r.common().Name, f, schemas.Corrected, m.cause, 0, t)
 	c.followCorrected(e, v, r, *f, m.cause)
+	c.sopRestated(e, v, r, &was, f, m.cause)
 }
 
 // retract publishes that an episode never was.
@@ -389,6 +394,7 @@ func (c *Core) retract(e *entry, v history.View, r rule, st *state.Rule, f *stat
 	t := r.trigger(v, &move{at: f.At, facts: f.At, from: f.From, to: f.To, aux: r.resume(v, f.At), cause: ch.cause})
 	c.publish(e, r.common().Name, f, schemas.Retracted, ch.cause, 0, t)
 	c.followRetracted(e, v, r, *f, ch.cause)
+	c.sopRetracted(e, v, r, f, ch.cause)
 }
 
 // endsEpisodes says whether the rule's episodes end, or only follow each other.

@@ -73,6 +73,9 @@ func (c *Core) settle(e *entry, ch *change) {
 	if c.moments != nil {
 		c.settleMoments(e, v, ch)
 	}
+	if c.sops != nil {
+		c.settleSops(e, v, ch)
+	}
 	if c.experiments != nil && ch.orders {
 		c.recount(e, v, ch)
 	}
@@ -215,6 +218,9 @@ func (c *Core) wake(e *entry, at schemas.EventTime) error {
 	if c.moments != nil {
 		c.wakeMoments(e, v, at)
 	}
+	if c.sops != nil {
+		c.wakeSops(e, v, at, "")
+	}
 	if c.experiments != nil {
 		c.wakeExperiments(e, v, at)
 	}
@@ -279,6 +285,9 @@ func (c *Core) ensure(e *entry) {
 	for _, k := range c.moments {
 		e.EnsureRule(k.rd)
 	}
+	for _, k := range c.sops {
+		e.EnsureRule(k.rd)
+	}
 	for _, k := range c.experiments {
 		e.EnsureRule(k.rd)
 	}
@@ -310,6 +319,11 @@ func (c *Core) inForce(id uint32) bool {
 		}
 	}
 	for _, k := range c.moments {
+		if k.rd == id {
+			return true
+		}
+	}
+	for _, k := range c.sops {
 		if k.rd == id {
 			return true
 		}

@@ -44,7 +44,7 @@ import (
 //	standby                      a second task that follows the journal, compared with this one
 //	state C, timers, journal, position, facts C [T], values C T, books [C]
 //
-// A behavior takes attributes as NAME=VALUE.
+// A behavior takes attributes as NAME=VALUE; trigger_id=$RULE/CUSTOMER/EPISODE is that of a first revision.
 func TestScripts(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
 		if !strings.HasSuffix(path, ".txt") {
@@ -459,6 +459,11 @@ func (s *script) addEvents(lines string) error {
 				}
 				e.Channel = v
 			default:
+				if rule, rest, ok := strings.Cut(v, "/"); ok && k == "trigger_id" && strings.HasPrefix(rule, "$") {
+					id, episode, _ := strings.Cut(rest, "/")
+					n, _ := strconv.Atoi(episode)
+					v = TriggerID(s.w.cfg.App, id, rule[1:], uint32(n), 0)
+				}
 				if e.Kind == schemas.Behavior {
 					e.Attributes = append(e.Attributes, schemas.Attribute{Key: k, Value: v})
 					break

@@ -190,6 +190,7 @@ func (c *Core) adopt(pb *playbook.Playbook) {
 	c.bindZone()
 	c.bindMoments()
 	c.bindBooks()
+	c.bindSops()
 	c.touching = c.bindTouch()
 	c.bindExperiments()
 }

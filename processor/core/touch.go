@@ -55,6 +55,10 @@ func (c *Core) bindTouch() *touching {
 		t.rules[k.rd] = &k.pb.Touching
 		t.keep = max(t.keep, k.pb.CorrectWithin)
 	}
+	for _, k := range c.sops {
+		t.rules[k.rd] = &k.pb.Touching
+		t.keep = max(t.keep, k.pb.CorrectWithin)
+	}
 	for _, k := range c.moments {
 		t.rules[k.rd] = &k.pb.Touching
 		t.keep = max(t.keep, k.pb.CorrectWithin)

@@ -28,6 +28,7 @@ refund_wait: 20d
 disorder: 2d
 future: 7d
 rates: {USD: "0.8"}
+facts: {core_behavior: [{name: looked, behavior: app.opened}]}
 churn:
   - {name: silent, model: hiatus, after: 12d}
 recall:
@@ -44,6 +45,18 @@ calendar:
   moments:
     - {name: tuesday, weekly: [tuesday, thursday], at: "07:30", priority: 1, experiment: {holdout: 20%, effect: [5d], report: week}}
     - {name: often, monthly: [1, 3, 7, 9, 11, 14, 19, 22, 25, 28], at: "20:59", audience: orders >= 1, purpose: win-back}
+sop:
+  - name: care
+    on: {churn: silent}
+    purpose: win-back
+    cool_down: 20d
+    experiment: {holdout: 20%, arms: [{name: x}], effect: [5d]}
+    steps:
+      - {name: hello, wait: 1d, at: "10:00", expire_after: 3d}
+      - {name: call, wait: 1d, if: orders >= 2, staff: adviser, deadline: 1d, accept_within: 12h, escalate: [lead], else: coupon}
+      - {name: wait on, wait: 6h, then: exit, channel: email}
+      - {name: coupon, wait: 2d}
+  - {name: more, on: {event: looked}, exit: refunds >= 2, steps: [{name: a}, {name: b, wait: 20h}]}
 global_control: {share: 30%, rotate: month}
 touch_policy:
   channels: [{name: sms}, {name: email, assume_bound: true}]
@@ -190,11 +203,14 @@ func (b *touchBook) look() {
 		case *schemas.RecallTrigger:
 			t, arm, due = touchSent{at: tr.SendAt, channel: tr.Channel}, tr.Arm, due+schemas.EventTime(map[string]int64{"back": int64(schemas.Day)}[h.Rule])
 		case *schemas.EngagementTrigger:
+			if tr.Operator != "" {
+				continue // work of the staff
+			}
 			t, arm = touchSent{at: *tr.SendAt, channel: tr.Channel}, tr.Arm
 		default:
 			continue
 		}
-		t.purpose = map[string]string{"back": "win-back", "often": "win-back", "parcel": "service"}[h.Rule]
+		t.purpose = map[string]string{"back": "win-back", "often": "win-back", "care": "win-back", "parcel": "service"}[h.Rule]
 		if t.purpose == "" {
 			t.purpose = "marketing"
 		}
@@ -215,7 +231,7 @@ func (b *touchBook) look() {
 		if experiment.InGlobal(b.pb.GlobalControl, cycle, h.CustomerID) {
 			fail("treated, though in global control from %s", instant(cycle))
 		}
-		if want, ok := b.arm[h.CustomerID+"/"+h.Rule]; (h.Rule == "back" || h.Rule == "tuesday") && (!ok || want != arm) {
+		if want, ok := b.arm[h.CustomerID+"/"+h.Rule]; (h.Rule == "back" || h.Rule == "tuesday" || h.Rule == "care") && (!ok || want != arm) {
 			fail("treated with %q, assigned to %q", arm, want)
 		}
 		day, week, tenDays, month := 0, 0, 0, 0
