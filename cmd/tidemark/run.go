@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	goruntime "runtime"
 	"runtime/debug"
 	"time"
 
@@ -34,9 +35,12 @@ type runCmd struct {
 	Drain      bool   `help:"Bring the stores to the end of the journal and stop: before another engine version takes over. Stop all other processes first."`
 	FireFrom   string `help:"At the very first start: what became true earlier goes to suppressed-triggers. RFC 3339, beginning, or now; in the place of history.fire_from. Later it is refused unless it is the same." placeholder:"INSTANT"`
 	Partitions int32  `help:"Partitions of input topics that do not exist yet and may be created." default:"6"`
+
+	BlockProfile time.Duration `hidden:"" help:"Sample waits of goroutines for /debug/pprof/block, one for so much time waited."`
 }
 
 func (r *runCmd) Run(ctx context.Context) (err error) {
+	goruntime.SetBlockProfileRate(int(r.BlockProfile.Nanoseconds()))
 	c, err := config.Load(r.Config, os.Environ(), "playbook")
 	if err != nil {
 		return usageError{err}

@@ -23,6 +23,7 @@ type processor struct {
 	playbook         string
 	began            time.Time
 	member           bool // of a group, not alone
+	blocking         bool // waits of goroutines are sampled
 }
 
 // newProcessor writes the configuration; every setting but addresses is the
@@ -75,6 +76,9 @@ func (p *processor) start() (err error) {
 	args := []string{"run", "--config", p.config()}
 	if !p.member {
 		args = append(args, "--standalone")
+	}
+	if p.blocking {
+		args = append(args, "--block-profile", "100us")
 	}
 	p.Process, err = proc.Start(filepath.Join(p.dir, p.app+".log"), false, p.binary, args...)
 	return err

@@ -97,6 +97,7 @@ func (b *bench) throughput(ctx context.Context, customers int, profiled bool) er
 	if err != nil {
 		return err
 	}
+	p.blocking = profiled
 	say("%s: tidemark run", app)
 	whole := b.meter()
 	if err := p.start(); err != nil {
@@ -237,17 +238,19 @@ func (b *bench) startProfile(ctx context.Context, p *processor, customers int) {
 	}()
 }
 
-// stopProfile waits for the CPU profile, takes the allocations, and keeps both as text.
+// stopProfile waits for the CPU profile, takes allocations and waits, and keeps them as text.
 func (b *bench) stopProfile(ctx context.Context, p *processor, t *report.Throughput, customers int) {
 	if b.profiling != nil {
 		if err := <-b.profiling; err != nil {
 			say("profile: %v", err)
 		}
 	}
-	if err := p.profile(ctx, "allocs", b.profileFile(customers, "allocs")); err != nil {
-		say("profile: %v", err)
+	for _, what := range [...]string{"allocs", "block"} {
+		if err := p.profile(ctx, what, b.profileFile(customers, what)); err != nil {
+			say("profile: %v", err)
+		}
 	}
-	for _, x := range [...]struct{ what, index string }{{"cpu", ""}, {"allocs", "alloc_objects"}, {"allocs", "alloc_space"}, {"heap", "inuse_space"}} {
+	for _, x := range [...]struct{ what, index string }{{"cpu", ""}, {"allocs", "alloc_objects"}, {"allocs", "alloc_space"}, {"heap", "inuse_space"}, {"block", ""}} {
 		name, err := b.profileText(ctx, customers, x.what, x.index)
 		if err != nil {
 			say("profile: %v", err)
