@@ -101,6 +101,11 @@ func (b *Batch) add(kind pebble.InternalKeyKind, key, value []byte, valued bool)
 func (b *Batch) with(key, value []byte) []byte {
 	c := *b
 	c.Set(key, value)
-	batchrepr.SetCount(c.repr, c.count)
-	return c.repr
+	return c.counted()
+}
+
+// counted is the representation as Pebble takes it.
+func (b *Batch) counted() []byte {
+	batchrepr.SetCount(b.repr, b.count)
+	return b.repr
 }

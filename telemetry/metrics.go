@@ -71,6 +71,8 @@ func (o Outcome) String() string {
 //	tidemark.commit.duration     s          task           histogram
 //	tidemark.commit.phase.duration s       phase          histogram
 //	tidemark.timers.fired        {timer}    task
+//	tidemark.customers.erased    {customer} task
+//	tidemark.events.forgotten    {event}    task           they occurred before their customer was erased
 //	tidemark.timer.lag           s          task           histogram, the latest timer of each batch
 //	tidemark.input.lag           {record}   input, task    gauge
 //	tidemark.clock.lag           s          task           gauge, wall less the task's clock
@@ -81,6 +83,7 @@ type Metrics struct {
 	now func() time.Time
 
 	events, commits, timers           metric.Int64Counter
+	erased, forgotten                 metric.Int64Counter
 	published, suppressed, dead       metric.Int64Counter
 	commitTime, phaseTime, timerDelay metric.Float64Histogram
 
@@ -147,6 +150,8 @@ func newMetrics(mp metric.MeterProvider, tasks *Tasks, now func() time.Time) (*M
 	m.dead = b.counter("tidemark.dead_letters", "{record}", "Records refused, by reason.")
 	m.commits = b.counter("tidemark.commits", "{commit}", "Batches that ended, by outcome.")
 	m.timers = b.counter("tidemark.timers.fired", "{timer}", "Timers fired.")
+	m.erased = b.counter("tidemark.customers.erased", "{customer}", "Customers erased.")
+	m.forgotten = b.counter("tidemark.events.forgotten", "{event}", "Events dropped because they occurred before their customer was erased.")
 	m.commitTime = b.histogram("tidemark.commit.duration", "Time of a commit, from decoding to the store.", commitBuckets)
 	m.phaseTime = b.histogram("tidemark.commit.phase.duration", "Time of a commit by phase.", commitBuckets)
 	m.timerDelay = b.histogram("tidemark.timer.lag", "How late the latest timer of a batch fired.", timerBuckets)
@@ -254,6 +259,17 @@ func (m *Metrics) TimersFired(task int32, n int, latest time.Duration) {
 	s := m.of(task)
 	m.timers.Add(context.Background(), int64(n), s.add...)
 	m.timerDelay.Record(context.Background(), max(0, latest.Seconds()), s.record...)
+}
+
+// Erased counts n customers who were erased.
+func (m *Metrics) Erased(task int32, n int) {
+	m.erased.Add(context.Background(), int64(n), m.of(task).add...)
+}
+
+// Forgotten counts n events that were dropped because they occurred before their
+// customer was erased.
+func (m *Metrics) Forgotten(task int32, n int) {
+	m.forgotten.Add(context.Background(), int64(n), m.of(task).add...)
 }
 
 // InputLag puts down how many records of an input wait for a task.

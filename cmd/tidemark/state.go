@@ -22,6 +22,7 @@ type stateCmd struct {
 	Checkpoint stateCheckpointCmd `cmd:"" help:"Save checkpoints of the stores on this disk; the process that has them must be stopped."`
 	Verify     stateVerifyCmd     `cmd:"" help:"Read checkpoints back and compare every byte with its hash."`
 	Restore    stateRestoreCmd    `cmd:"" help:"Restore checkpoints to this disk beforehand; run does so by itself."`
+	Erase      stateEraseCmd      `cmd:"" help:"Forget a customer: publish customer.erased, and print a receipt of what remains where and until when."`
 }
 
 // stores is what all of these need.

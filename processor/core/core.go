@@ -119,7 +119,7 @@ type scratch struct {
 // Stats counts what one Ready did, for metrics.
 type Stats struct {
 	Events, Repeats, Timers, Swept int64
-	Erasures, Forgotten            int64 // customers erased; events from before the erasure of their customer
+	Forgotten                      int64 // events that occurred before their customer was erased
 	Dead                           []DeadCount
 	Sizes                          []PhaseSize       // of the rules of phases that changed
 	Books                          []BookSum         // if they changed

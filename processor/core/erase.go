@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -146,7 +147,6 @@ func (c *Core) erase(e *entry, ev *schemas.Event) error {
 	t.number = c.ts.Erasures
 	c.spill(c.tombstoneKey(e.ID), t.encode())
 	c.erasures = append(c.erasures, Erasure{Customer: strings.Clone(e.ID), At: t.at, Now: how == "now"})
-	c.stats.Erasures++
 	was, known := e.Customer, e.known
 	if known {
 		c.uncount(e)
@@ -248,4 +248,60 @@ func (c *Core) uncount(e *entry) {
 			remove(st.ID, 0, int64(st.Phase))
 		}
 	}
+}
+
+// Rewritten is what a store remembers of its last rewriting.
+type Rewritten struct {
+	Erasures int64             // as many of the task's erasures are nowhere in its files
+	At       schemas.EventTime // wall time; 0: never
+}
+
+var rewrittenKey = state.MetaKey(nil, "rewritten")
+
+// Op is the write by which the store remembers it.
+func (r Rewritten) Op() state.Op {
+	return state.Op{Kind: state.Set, Key: rewrittenKey, Value: binary.AppendVarint(binary.AppendVarint(nil, r.Erasures), int64(r.At))}
+}
+
+// Erasures is what a store's files may still hold of erased customers.
+type Erasures struct {
+	All     int64             // of the task, ever
+	Pending int64             // since the store was rewritten
+	Since   schemas.EventTime // wall time of the first pending one; 0: rewrite at once
+	Last    Rewritten
+}
+
+// ReadErasures reads it from a store that nobody changes meanwhile.
+func ReadErasures(rd interface {
+	Get(key []byte) ([]byte, error)
+	EachTombstone(fn func(value []byte) error) error
+}) (e Erasures, err error) {
+	v, err := rd.Get(state.MetaKey(nil, "task"))
+	if err != nil || v == nil {
+		return e, err
+	}
+	var ts taskState
+	if err := json.Unmarshal(v, &ts); err != nil {
+		return e, fmt.Errorf("core: task state: %w", err)
+	}
+	e.All = ts.Erasures
+	if v, err = rd.Get(rewrittenKey); err != nil {
+		return e, err
+	}
+	if n, k := binary.Varint(v); k > 0 {
+		at, _ := binary.Varint(v[k:])
+		e.Last = Rewritten{n, schemas.EventTime(at)}
+	}
+	if e.Pending = e.All - e.Last.Erasures; e.Pending <= 0 {
+		return e, nil
+	}
+	first := true
+	err = rd.EachTombstone(func(v []byte) error {
+		t, err := decodeTombstone(v)
+		if err == nil && t.number > e.Last.Erasures && (first || t.taken < e.Since) {
+			e.Since, first = t.taken, false
+		}
+		return err
+	})
+	return e, err
 }

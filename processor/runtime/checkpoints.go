@@ -106,7 +106,7 @@ var errNoCommit = errors.New("no commit of this owner in the last minute shows t
 // committed to the journal, in this life and just now.
 func (l *life) collect(ctx context.Context) {
 	home := l.home()
-	c, err := home.Collect(ctx, checkpoint.CollectOptions{Keep: l.cfg.CheckpointKeep, Now: l.cfg.Now(), May: func() error {
+	c, err := home.Collect(ctx, checkpoint.CollectOptions{Keep: l.cfg.CheckpointKeep, Now: l.cfg.Now(), Rewritten: time.UnixMilli(int64(l.rewritten.At)), May: func() error {
 		if at := l.lastCommit.Load(); at == 0 || l.cfg.Now().Sub(time.UnixMilli(at)) > collectWithin {
 			return errNoCommit
 		}

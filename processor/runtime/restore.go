@@ -64,6 +64,9 @@ func (l *life) restore(ctx context.Context, following bool) error {
 		l.shelf.tidy()
 	}
 	l.shelf.at.Store(pos.Sequence)
+	if err := l.erasures(); err != nil {
+		return err
+	}
 	journal := l.openJournal(jp, int64(pos.JournalNext), end)
 	if following {
 		journal.close()
@@ -145,6 +148,9 @@ func (l *life) restore(ctx context.Context, following bool) error {
 				return err
 			}
 			hash = rec.hash
+		}
+		if following && l.rewriteIsDue() {
+			return errRewrite
 		}
 		last := rec.j.Sequence
 		if rec, more, err = journal.next(ctx); err != nil {
@@ -349,6 +355,7 @@ func (l *life) replay(ctx context.Context, rec journalRecord) error {
 	}
 	l.core.Applied(rd.Sequence)
 	l.shelf.at.Store(rd.Sequence)
+	l.erased(rd)
 	return nil
 }
 

@@ -121,6 +121,13 @@ func (m *Manager) runTask(ctx context.Context, task int32) {
 		case broken != nil:
 			sh.lost(broken) // opened again by the next life
 			wait(backoff)
+		case errors.Is(err, errRewrite):
+			show(telemetry.Restoring, "rewriting the store without erased customers")
+			backoff = m.cfg.BackoffMin
+			if err := sh.rewrite(lctx); err != nil && lctx.Err() == nil {
+				log.Error("the store could not be rewritten without erased customers", "err", err, "again_after", m.cfg.BackoffMax)
+				wait(m.cfg.BackoffMax)
+			}
 		case ended: // the other role
 		case (errors.Is(err, ErrInputLost) || errors.Is(err, core.ErrEngine)) && m.cfg.Checkpoints != nil && !sought:
 			// What the store needs next is gone, or is another engine's; a checkpoint

@@ -82,7 +82,10 @@ func (s *shelf) open(ctx context.Context) bool {
 		if ctx.Err() != nil {
 			return false
 		}
-		err := makeDir(fs, s.dir)
+		err := s.settle()
+		if err == nil {
+			err = makeDir(fs, s.dir)
+		}
 		if err == nil && s.broke && !state.Writable(fs, s.dir) {
 			err = fmt.Errorf("the disk takes nothing in %s", s.dir)
 		}

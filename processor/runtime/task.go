@@ -69,6 +69,8 @@ type life struct {
 	seek       bool          // the input is gone: restore only from a checkpoint beyond the store
 	saving     chan struct{} // one checkpoint of the process at a time
 	uploads    *rate.Limiter
+	rewriteDue time.Time // when the store is to be rewritten without erased customers; zero: never
+	rewritten  core.Rewritten
 	lastCommit atomic.Int64 // when the last commit of this life landed, epoch milliseconds; 0: none yet
 }
 
@@ -271,6 +273,9 @@ func (l *life) loop(ctx context.Context) error {
 		case <-l.nudge:
 		case <-l.linger.C:
 		case <-beat.C:
+			if l.rewriteIsDue() {
+				return l.endToRewrite()
+			}
 			if beats++; beats%40 == 0 {
 				l.cfg.Telemetry.Metrics.StoreBytes(l.task, int64(l.store.Size()))
 			}
@@ -627,6 +632,7 @@ func (l *life) landed(r result) error {
 	}
 	l.core.SetJournalNext(l.journal)
 	l.shelf.at.Store(rd.Sequence)
+	l.erased(rd)
 	l.lastCommit.Store(l.cfg.Now().UnixMilli())
 	m := l.cfg.Telemetry.Metrics
 	byTopic, kinds := map[schemas.Topic]int{}, map[Kind]int{}

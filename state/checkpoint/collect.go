@@ -16,6 +16,9 @@ type CollectOptions struct {
 	Keep   int           // of the newest positions; at least 1
 	MinAge time.Duration // nothing younger is deleted; 0: DefaultMinAge; below 0: no bound, for erasure with nobody else alive
 	Now    time.Time
+	// Rewritten is when the store was last rewritten without erased customers. What is
+	// older holds them, and goes as soon as it is old enough and a newer one is there.
+	Rewritten time.Time
 	// May is asked before every deletion and says whether the caller still owns the
 	// task: it committed to the journal under its epoch a moment ago. Its error ends
 	// the collection.
@@ -51,7 +54,8 @@ func (h *Home) Collect(ctx context.Context, o CollectOptions) (Collected, error)
 	for i, n := range names {
 		first := i > 0 && !other && n.Engine != names[0].Engine
 		other = other || first
-		if i >= max(o.Keep, 1) && !first && n.Modified.Before(old) {
+		spare := i >= max(o.Keep, 1) && !first || i >= 1 && n.Modified.Before(o.Rewritten) && !names[0].Modified.Before(o.Rewritten)
+		if spare && n.Modified.Before(old) {
 			drop = append(drop, n)
 			continue
 		}
