@@ -93,7 +93,7 @@ func (w *world) record(o *Out) string {
 		if t.Step != "" {
 			fmt.Fprintf(&b, " %s", t.Step)
 		}
-		if t.Operator != "" {
+		if t.Kind == "sop_step" && t.Operator != "" {
 			fmt.Fprintf(&b, " to %s until %s", t.Operator, instant(*t.DueAt))
 		}
 		for _, a := range t.Attributes {
