@@ -20,6 +20,7 @@ type churnRule struct {
 	index    int // in Playbook.Churn
 	currency string
 	params   churn.Params
+	solved   []*churn.Memo // by level
 	cycle    churn.Cycle
 	curves   []curveDues
 	on       history.Stream // the core behavior
@@ -54,6 +55,9 @@ func newChurn(pb *playbook.Playbook, i int, id uint32) *churnRule {
 	r := &churnRule{pb: k, rid: id, index: i, currency: pb.Currency,
 		stream: "orders", params: churn.Params{R: k.R, Alpha: k.Alpha, A: k.A, B: k.B, Unit: k.Unit, Modified: k.Model == playbook.MBGNBD},
 		cycle: churn.Cycle{Gap: k.Gap, Weight: k.Weight}}
+	for j := range k.Levels {
+		r.solved = append(r.solved, churn.NewMemo(r.params, k.Horizon, k.Levels[j].Threshold))
+	}
 	for _, b := range k.Curve {
 		d := curveDues{orders: b.Orders}
 		for j := range b.Days {
@@ -206,7 +210,7 @@ func (r *churnRule) dues(v history.View, at, last schemas.EventTime) (d dues) {
 		q := r.ask(v, at)
 		t0 := max(last+r.pb.MinSilence-q.origin, q.tx)
 		for i := range levels {
-			due, st := churn.DueTime(r.params, q.x, q.tx, t0, r.pb.Horizon, levels[i].Threshold)
+			due, st := r.solved[i].DueTime(q.x, q.tx, t0)
 			switch st {
 			case churn.Already:
 				d.fallback[i] = true
