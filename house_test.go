@@ -37,12 +37,13 @@ var rooms = map[string][]string{
 	"processor/award":         {"playbook", "processor/history", "schemas"},
 	"processor/tier":          {"playbook", "processor/award", "processor/facts", "processor/history", "schemas", "state"},
 	"processor/ledger":        {"playbook", "processor/award", "processor/history", "schemas", "state"},
+	"processor/task":          {"playbook", "processor/facts", "processor/history", "schemas"},
 	"processor/facts":         {"playbook", "processor/history", "schemas", "state"},
 	"processor/recall":        {},
 	"processor/experiment":    {"playbook", "schemas"},
 	"processor/calendar":      {"playbook", "schemas"},
 	"processor/touch":         {"playbook", "processor/history", "schemas"},
-	"processor/core":          {"playbook", "processor/award", "processor/calendar", "processor/churn", "processor/experiment", "processor/facts", "processor/history", "processor/ledger", "processor/numeric", "processor/recall", "processor/rfm", "processor/tier", "processor/touch", "schemas", "state"},
+	"processor/core":          {"playbook", "processor/award", "processor/calendar", "processor/churn", "processor/experiment", "processor/facts", "processor/history", "processor/ledger", "processor/numeric", "processor/recall", "processor/rfm", "processor/task", "processor/tier", "processor/touch", "schemas", "state"},
 	"processor/replay":        {"playbook", "processor/core", "schemas"},
 	"processor/replay/script": {"playbook", "processor/core", "schemas"},
 	"processor/source":        {"schemas"},
@@ -55,7 +56,7 @@ var rooms = map[string][]string{
 }
 
 // pure rooms are a function of their input: no clock, no chance, no threads, no files.
-var pure = []string{"processor/core", "processor/award", "processor/history", "processor/ledger", "processor/facts", "processor/tier", "processor/recall", "processor/experiment", "processor/touch", "processor/calendar", "processor/churn", "processor/rfm",
+var pure = []string{"processor/core", "processor/award", "processor/history", "processor/ledger", "processor/facts", "processor/tier", "processor/task", "processor/recall", "processor/experiment", "processor/touch", "processor/calendar", "processor/churn", "processor/rfm",
 	"processor/numeric", "processor/replay", "processor/replay/script", "playbook"}
 
 // Nothing under these may be imported by a pure room. playbook.Load reads the

@@ -178,7 +178,9 @@ func (p *builder) rules(b *block) {
 		factsText = string(canonical(nil, v))
 	}
 	each("growth", func(n *node, path string) {
-		out.Growth = append(out.Growth, p.growth(n, path, factsText))
+		g := p.growth(n, path, factsText)
+		p.rewarded(b, &g)
+		out.Growth = append(out.Growth, g)
 		p.growthNames = append(p.growthNames, out.Growth[len(out.Growth)-1].Name)
 	})
 	each("tiers", func(n *node, path string) { out.Tiers = append(out.Tiers, p.tier(n, path, factsText)) })

@@ -15,6 +15,7 @@ var orderWords = []string{"PLACED", "PAID", "CANCELLED", "REFUNDED"}
 // facts reads the block, and makes the stream of purchases.
 func (p *builder) facts(root *block) {
 	p.out.Streams = []Stream{{Name: Purchase, Order: []schemas.OrderType{schemas.Paid}, Value: "amount", Net: true}}
+	p.taskStreams(root)
 	v := root.get("facts")
 	if v == nil {
 		return

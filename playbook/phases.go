@@ -22,7 +22,7 @@ const (
 type Phases struct {
 	Common
 	Meaning string // equal in two versions where the rule and its facts are
-	Block   string // lifecycle, inflection, tags, segments
+	Block   string // lifecycle, inflection, tags, segments; tasks: who one is open to
 	Mode    PhaseMode
 	Names   []string          // of the phases; everybody begins in phase 0, which for tags and segments is ""
 	When    []Condition       // of each phase; [0] is nil

@@ -100,6 +100,7 @@ func (p *builder) phases(root *block) {
 			p.written = append(p.written, w)
 		}
 	}
+	p.tasks(root)
 	p.order()
 }
 

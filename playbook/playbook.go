@@ -50,6 +50,7 @@ type Playbook struct {
 	Churn   []Churn
 	Recall  []Recall
 
+	Tasks   []Task   // each after those that it waits for
 	Moments []Moment // of the calendar
 	Sops    []Sop
 
@@ -89,6 +90,7 @@ type Factor struct {
 	Gives                  int64
 	CapDay                 int64 // at most so many units per local day; 0: no bound
 	Multiply               []Multiplier
+	Lock                   *Lock // nil: an award counts once it is settled
 }
 
 // Multiplier changes what is earned on calendar days.

@@ -22,6 +22,7 @@ type Award struct {
 type Rule struct {
 	def     *playbook.Growth
 	streams []history.Stream // by factor
+	locks   []history.Stream // by factor; of those with a Lock
 	settle  history.Stream   // of deliveries or completions, with Settle.On
 }
 
@@ -30,6 +31,11 @@ func Bind(def *playbook.Growth, ids func(int) history.Stream) *Rule {
 	r := &Rule{def: def}
 	for i := range def.Factors {
 		r.streams = append(r.streams, ids(def.Factors[i].Stream))
+		var lock history.Stream
+		if l := def.Factors[i].Lock; l != nil {
+			lock = ids(l.Stream)
+		}
+		r.locks = append(r.locks, lock)
 	}
 	if def.Settle.On != "" {
 		r.settle = ids(def.Settle.Stream)
@@ -51,7 +57,11 @@ type unit struct {
 func (r *Rule) List(v history.View, at schemas.EventTime) []Award {
 	var out []Award
 	for i := range r.def.Factors {
+		n := len(out)
 		out = r.factor(out, v, at, &r.def.Factors[i], r.streams[i])
+		if l := r.def.Factors[i].Lock; l != nil {
+			out = append(out[:n], unlocked(out[n:], v, at, l, r.locks[i])...)
+		}
 	}
 	sort.SliceStable(out, func(i, j int) bool {
 		a, b := &out[i], &out[j]
@@ -99,6 +109,25 @@ func (r *Rule) factor(out []Award, v history.View, at schemas.EventTime, f *play
 		}
 	}
 	return out
+}
+
+// unlocked lets each award count from the next event of the lock's stream on;
+// what waited too long is left out.
+func unlocked(list []Award, v history.View, at schemas.EventTime, l *playbook.Lock, s history.Stream) []Award {
+	kept := list[:0]
+	for _, a := range list {
+		next := v.NextThat(s, a.At)
+		switch {
+		case next != 0 && next <= at && (l.Within == 0 || next <= a.At+l.Within):
+			a.Settled = max(a.Settled, next)
+		case l.Within != 0 && at > a.At+l.Within:
+			continue
+		default:
+			a.Settled = 0
+		}
+		kept = append(kept, a)
+	}
+	return kept
 }
 
 // orders are the orders up to at. A refund that met no order takes back by an

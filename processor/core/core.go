@@ -53,6 +53,7 @@ type Core struct {
 	given       bool             // a rule gave units since the books settled
 	denied      []uint64         // events that asked for more than there was
 	rebooked    bool             // totals of the books changed since the last Ready
+	tasks       []*taskRule      // each after those that it waits for
 	keptStreams map[uint32]bool  // whose latest mark by key never leaves the row
 	touching    *touching        // nil: the playbook has no touch policy
 	identity    uint32           // of identityRule in the dictionary; 0: nobody was ever erased

@@ -78,6 +78,9 @@ func ruleNames(p *playbook.Playbook) (names []string) {
 	for i := range p.Recall {
 		names = append(names, p.Recall[i].Name)
 	}
+	for i := range p.Tasks {
+		names = append(names, p.Tasks[i].Name)
+	}
 	return names
 }
 
@@ -105,7 +108,7 @@ func missing(was, now *playbook.Playbook, kept schemas.EventTime) (out []string)
 	}
 	for i := 1; i < len(now.Streams); i++ {
 		s := &now.Streams[i]
-		if !reads(now, i) {
+		if s.Task || !reads(now, i) { // of a task that is new nothing was done
 			continue
 		}
 		k := slices.IndexFunc(was.Streams, func(o playbook.Stream) bool { return o.Name == s.Name })
@@ -156,7 +159,10 @@ func omitted(p *playbook.Playbook) (all []string) {
 func reads(p *playbook.Playbook, i int) bool {
 	return slices.ContainsFunc(p.Facts, func(f playbook.Fact) bool { return f.Stream == i || f.Other == i }) ||
 		slices.ContainsFunc(p.RFM, func(r playbook.RFM) bool { return r.Stream == i }) ||
-		slices.ContainsFunc(p.Churn, func(k playbook.Churn) bool { return k.Stream == i })
+		slices.ContainsFunc(p.Churn, func(k playbook.Churn) bool { return k.Stream == i }) ||
+		slices.ContainsFunc(p.Tasks, func(t playbook.Task) bool {
+			return t.Ever && slices.ContainsFunc(t.Steps, func(s playbook.TaskStep) bool { return s.Stream == i || s.MakeUp == i })
+		})
 }
 
 func sameStream(a, b *playbook.Stream) bool {

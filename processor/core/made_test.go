@@ -39,6 +39,7 @@ facts:
     - {name: held, behavior: app.opened, attribute: n}
   values:
     - {name: opens, count: open, window: {rolling: 40d}}
+    - {name: paths, count: path}
     - {name: opened, sum: open, window: month}
     - {name: mean, average: held, window: {rolling: 50d}}
     - {name: most, max: held, window: {rolling: 30d}}
@@ -66,9 +67,23 @@ segments:
   - {name: core, when: 'stage["way"] in ["bought", "again"] && tag_of["mood"] == "glad" && freight_share < 30'}
   - {name: left, when: 'churn["silent"] != "" && rfm["fixed"] != "" && !segment["worth"]', dwell: 3d}
   - {name: never, when: orders == 0}
+  - {name: walked, when: 'paths >= 1 && tier["player"] != "C"'}
 growth:
   - {name: spend, per: {amount: "1.00", gives: 1}, omit_categories: [freight]}
+  - {name: played, per: {amount: "10.00", gives: 1}}
+tasks:
+  - {name: two opens, at_most: unlimited, steps: [{on: open, times: 2, within: 20d}], rewards: [{growth: played, gives: 3}]}
+  - name: path
+    when: tier_level["player"] == 0
+    at_most: 3
+    steps: [{on: two opens, times: 1}, {name: pay, on: purchase, sum: "30.00", within: 30d}, {name: again, on: open, times: 1}]
+    rewards: [{growth: played, gives: 10, locked_until: purchase, within: 40d}]
+  - {name: after an order, opens: purchase, deadline: 10d, order: parallel, steps: [{name: o, on: open, times: 1}, {name: p, on: purchase, times: 1}]}
+  - {name: month, window: month, at_most: 2, steps: [{on: open, streak: 2}], rewards: [{growth: played, gives: 1}]}
+  - {name: days, when: 'tag_of["mood"] == "glad"', steps: [{name: third, on: purchase, times: 3}, {name: fifty, on: purchase, days: 50}]}
+  - {name: spring, season: {from: 02-15, until: 04-01}, counts: ever, steps: [{on: purchase, times: 2}]}
 tiers:
+  - {name: player, on: played, window: {rolling: 90d}, levels: [{name: A, reach: 0}, {name: B, reach: 12}, {name: C, reach: 40}]}
   - {name: club, on: spend, window: {rolling: 30d}, levels: [{name: A, reach: 0}, {name: B, reach: 60}, {name: C, reach: 120}]}
   - {name: ever, on: spend, window: lifetime, levels: [{name: A, reach: 0}, {name: B, reach: 100}, {name: C, reach: 250}]}
 rfm:

@@ -52,6 +52,18 @@ func (c *Core) bindStreams() {
 	for i := range pb.Churn {
 		read[pb.Churn[i].Stream] = true
 	}
+	for i := range pb.Tasks {
+		t := &pb.Tasks[i]
+		read[t.Stream], read[max(t.Opens, 0)] = true, true
+		for k := range t.Steps {
+			read[t.Steps[k].Stream], read[max(t.Steps[k].MakeUp, 0)] = true, true
+		}
+		for k := range t.Rewards {
+			if l := t.Rewards[k].Lock; l != nil {
+				read[l.Stream] = true
+			}
+		}
+	}
 	for i := 1; i < len(pb.Streams); i++ {
 		if !read[i] {
 			continue

@@ -101,6 +101,12 @@ func (w *world) record(o *Out) string {
 				fmt.Fprintf(&b, " %s=%s", a.Key, a.Value)
 			}
 		}
+		if strings.HasPrefix(t.Kind, "task_") && t.Step != "" {
+			fmt.Fprintf(&b, ", %d times completed", t.Quantity)
+			for _, a := range t.Attributes {
+				fmt.Fprintf(&b, ", %s %s", a.Key, a.Value)
+			}
+		}
 		if t.Item != "" {
 			fmt.Fprintf(&b, " %s", t.Item)
 		}

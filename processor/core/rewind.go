@@ -46,6 +46,9 @@ func (c *Core) rewind(e *entry, v history.View, r rule, ch *change, now schemas.
 	var found []move
 	for at := start; ; {
 		s.since = since
+		if k, ok := r.(*taskRule); ok {
+			s = k.current(v, at, s)
+		}
 		n := r.eval(v, at, s)
 		if n.end {
 			if k := len(found) - 1; k >= 0 {
@@ -170,6 +173,18 @@ func (c *Core) nextInstant(e *entry, v history.View, r rule, at schemas.EventTim
 		if r.readsMarks(v) {
 			return nextOfAny(v, at)
 		}
+	case *taskRule:
+		best = nextOfAny(v, at)
+		if r.entry != nil && r.days() {
+			if st := v.C.Rule(r.entry.rid); st != nil {
+				for i := range st.Log {
+					if t := st.Log[i].At; t > at {
+						best = sooner(best, t)
+					}
+				}
+			}
+		}
+		return best
 	case *noticeRule:
 		best = nextOfAny(v, at)
 		if st := v.C.Rule(r.of.rid); st != nil {

@@ -116,6 +116,9 @@ func (r *phaseRule) name(phase int32) string {
 }
 
 func (r *phaseRule) trigger(v history.View, m *move) schemas.Trigger {
+	if r.pb.Block == "tasks" {
+		return r.opened(v, m)
+	}
 	t := &schemas.LifecycleChange{Track: r.pb.Name, From: r.name(m.from), To: r.name(m.to), MovedBy: m.by}
 	switch r.pb.Block {
 	case "tags":
@@ -139,6 +142,16 @@ func (r *phaseRule) trigger(v history.View, m *move) schemas.Trigger {
 		t.TimeInFromMS = &d
 	}
 	t.Evidence = r.evidence(v, m)
+	return t
+}
+
+// opened tells that a task is open to the customer from now on, or no more.
+func (r *phaseRule) opened(v history.View, m *move) schemas.Trigger {
+	t := &schemas.EngagementTrigger{Kind: "task_opened", Name: r.pb.Names[1]}
+	t.Evidence = r.evidence(v, m)
+	if m.to == 0 {
+		t.Kind = "task_closed"
+	}
 	return t
 }
 

@@ -59,16 +59,9 @@ func (c *Core) settle(e *entry, ch *change) {
 	now := c.reached(e)
 	v := history.View{C: &e.Customer, Zone: c.zone}
 	c.ensure(e)
-	for _, r := range c.rule {
-		if !ch.reaches(r) {
-			continue
-		}
-		c.settleRule(e, v, r, ch, now)
-		c.count(e, v, r, now)
-	}
-	if c.group != nil {
-		c.group.serial++
-		c.settlePhases(e, v, ch, now)
+	c.settleRules(e, v, ch, now)
+	if c.tasks != nil {
+		c.settleTasks(e, v, ch, now)
 	}
 	if c.moments != nil {
 		c.settleMoments(e, v, ch)
@@ -86,6 +79,21 @@ func (c *Core) settle(e *entry, ch *change) {
 		c.touches(e, v, c.done(e), ch.cause)
 	}
 	c.arm(e)
+}
+
+// settleRules is settle for all rules that stand by facts alone.
+func (c *Core) settleRules(e *entry, v history.View, ch *change, now schemas.EventTime) {
+	for _, r := range c.rule {
+		if !ch.reaches(r) {
+			continue
+		}
+		c.settleRule(e, v, r, ch, now)
+		c.count(e, v, r, now)
+	}
+	if c.group != nil {
+		c.group.serial++
+		c.settlePhases(e, v, ch, now)
+	}
 }
 
 // reaches says whether a rule reads what changed.
@@ -135,6 +143,10 @@ func lastMove(st *state.Rule) schemas.EventTime {
 func (c *Core) step(e *entry, v history.View, r rule, at, facts schemas.EventTime, cause string, ch *change) {
 	st := e.Rule(r.id())
 	before := standingOf(st)
+	if k, ok := r.(*taskRule); ok {
+		before = k.current(v, facts, before)
+		st.Phase = before.phase // what an older round left is no step of this one
+	}
 	s := r.eval(v, facts, before)
 	at = max(at, s.from)
 	if s.by == "time" && cause != "" {
@@ -213,6 +225,9 @@ func (c *Core) wake(e *entry, at schemas.EventTime) error {
 	}
 	if c.group != nil {
 		c.wakePhases(e, v, at, moved)
+	}
+	if c.tasks != nil {
+		c.wakeTasks(e, v, at)
 	}
 	c.wakeRecall(e, v, at)
 	if c.moments != nil {
@@ -334,6 +349,11 @@ func (c *Core) inForce(id uint32) bool {
 		}
 	}
 	for _, k := range c.ledgers {
+		if k.rid == id {
+			return true
+		}
+	}
+	for _, k := range c.tasks {
 		if k.rid == id {
 			return true
 		}

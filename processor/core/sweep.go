@@ -173,6 +173,7 @@ func (c *Core) sweepOne(e *entry, s *sweepState) {
 		if c.group != nil {
 			c.armPhases(e, v, s.Rules, max(now, s.From), s.From)
 		}
+		c.armTasks(e, v, s.Rules, max(now, s.From), s.From)
 		c.armMoments(e, v, s.Rules, max(now, s.From))
 		if c.ledgers != nil {
 			c.armBooks(e, v, s.Rules, max(now, s.From))
@@ -275,6 +276,14 @@ func changed(was, now *playbook.Playbook) (names []string) {
 			}
 		}
 		note(r.Name, kept)
+	}
+	for i := range now.Tasks {
+		t, kept := &now.Tasks[i], false
+		for k := range was.Tasks {
+			o := &was.Tasks[k]
+			kept = kept || !all && o.Name == t.Name && o.Meaning == t.Meaning
+		}
+		note(t.Name, kept)
 	}
 	return names
 }

@@ -187,6 +187,7 @@ func (c *Core) adopt(pb *playbook.Playbook) {
 		c.recalls = append(c.recalls, &recallRule{pb: &pb.Recall[i], rd: c.name(pb.Recall[i].Name)})
 	}
 	c.group = c.newGroup()
+	c.bindTasks()
 	c.bindZone()
 	c.bindMoments()
 	c.bindBooks()

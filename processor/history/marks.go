@@ -233,6 +233,26 @@ func (v View) NextOf(s Stream, at schemas.EventTime) schemas.EventTime {
 	return 0
 }
 
+// NextThat is NextOf of what counts, whatever is known of refunds.
+func (v View) NextThat(s Stream, at schemas.EventTime) schemas.EventTime {
+	if s.ID == 0 {
+		for i := range v.C.Orders {
+			if o := &v.C.Orders[i]; o.At > at && !o.StandIn() && o.Counts() {
+				return o.At
+			}
+		}
+		return 0
+	}
+	for i := range v.C.Marks {
+		if m := &v.C.Marks[i]; m.Stream == s.ID && m.At > at {
+			if _, counts := v.Worth(s, m); counts {
+				return m.At
+			}
+		}
+	}
+	return 0
+}
+
 // LastMark is the latest mark of a stream up to at that stands singly, nil if there is none.
 func (v View) LastMark(s Stream, at schemas.EventTime) *state.Mark {
 	for i := len(v.C.Marks) - 1; i >= 0; i-- {
