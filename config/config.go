@@ -107,6 +107,8 @@ type Fetch struct {
 	MaxWait time.Duration
 	// PartitionMaxBytes bounds what one response gives of one partition.
 	PartitionMaxBytes int64
+	// Buffer bounds what is read ahead and not taken yet, of all tasks together.
+	Buffer int64
 }
 
 // SchemaRegistry says where schemas come from: URLs or Folder, exactly one.
@@ -255,7 +257,7 @@ func Default() *Config {
 			SessionTimeout:     10 * time.Second,
 			HeartbeatInterval:  3 * time.Second,
 			RebalanceTimeout:   30 * time.Second,
-			Fetch:              Fetch{MaxWait: 250 * time.Millisecond, PartitionMaxBytes: 1 << 20},
+			Fetch:              Fetch{MaxWait: 250 * time.Millisecond, PartitionMaxBytes: 1 << 20, Buffer: 256 << 20},
 			TransactionTimeout: 10 * time.Second,
 		},
 		SchemaRegistry: SchemaRegistry{AutoRegister: true, Subjects: "topic"},

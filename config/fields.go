@@ -110,6 +110,7 @@ func (c *Config) fields() []field {
 		duration("kafka.rebalance_timeout", &k.RebalanceTimeout, time.Second, time.Hour, "How long a hand-over of tasks may take; not below session_timeout and transaction_timeout."),
 		duration("kafka.fetch.max_wait", &k.Fetch.MaxWait, time.Millisecond, 5*time.Second, "How long a broker holds a fetch that finds nothing."),
 		size("kafka.fetch.partition_max_bytes", &k.Fetch.PartitionMaxBytes, 64<<10, 256<<20, "Of one partition in one response. Memory: this times the partitions of a process."),
+		size("kafka.fetch.buffer", &k.Fetch.Buffer, 1<<20, 1<<40, "Records read and decoded ahead of the tasks, shared by all; an input over its share is not fetched until half of it is taken."),
 		duration("kafka.transaction_timeout", &k.TransactionTimeout, time.Second, 15*time.Minute, "An orphaned transaction blocks readers for so long. At least 3 times max_delay and idle_delay of commit."),
 
 		field{path: "schema_registry.urls", value: &r.URLs, kind: listKind, check: isURL, form: "a list of http:// or https:// addresses", pattern: "^https?://[^\\s,@]+$", sample: "http://localhost:8081",

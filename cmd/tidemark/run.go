@@ -152,6 +152,7 @@ func (r *runCmd) Run(ctx context.Context) (err error) {
 	}
 	pb = prep.InForce
 	prep.Apply(&rc, pb.Clock)
+	rc.QueueBytes = int(max(c.Kafka.Fetch.Buffer/int64(prep.Tasks)/2, 256<<10)) // of orders and of behaviors
 	rc.CacheBytes = max(c.Store.CustomerCache/int64(prep.Tasks), 1<<20)
 	tellStart(log, prep)
 	drained := make(chan error, 1)

@@ -113,7 +113,7 @@ func (c *Core) rewind(e *entry, v history.View, r rule, ch *change, now schemas.
 			c.end(e, v, r, st, len(st.Log)-1, m.ended, ch.cause)
 		}
 	}
-	st.Log = prune(st.Log, now-r.common().CorrectWithin)
+	st.Log = prune(st.Log, max(now-r.common().CorrectWithin, folded(e)))
 }
 
 // before is where a rule stood just before start: first is the index of the

@@ -117,7 +117,7 @@ func (c *Core) settleRule(e *entry, v history.View, r rule, ch *change, now sche
 	touched := lastMove(st)
 	// The past can be told again as far as it may still be corrected, since a
 	// playbook put the rule where it stands, and where all orders are known singly.
-	floor := max(now-r.common().CorrectWithin, st.Armed, folded(e))
+	floor := max(now-r.common().CorrectWithin, st.Armed, folded(e), unlogged(e, st))
 	switch {
 	case ch.fresh && ch.tc >= ch.prior && ch.tc > touched:
 		c.step(e, v, r, ch.tc, ch.tc, ch.cause, ch)
@@ -174,7 +174,7 @@ func (c *Core) step(e *entry, v history.View, r rule, at, facts schemas.EventTim
 			c.fire(e, v, r, st, m, ch)
 		}
 	}
-	st.Log = prune(st.Log, max(c.pos.Clock, e.Latest)-r.common().CorrectWithin)
+	st.Log = prune(st.Log, max(max(c.pos.Clock, e.Latest)-r.common().CorrectWithin, folded(e)))
 }
 
 // openFiring is the index of the last episode that has not ended, or -1.
@@ -185,8 +185,20 @@ func openFiring(st *state.Rule) int {
 	return -1
 }
 
-// prune drops what can't be corrected any more, but for the last one before
-// floor, which says where the rule stood there.
+// unlogged is the first instant from which the log holds every episode. Where a
+// folded day is gone, because its orders came back one by one, folded alone would
+// let a rule say again what was published before its log begins.
+func unlogged(e *entry, st *state.Rule) schemas.EventTime {
+	if e.Spilled == 0 || len(st.Log) == 0 || st.Log[0].Episode <= 1 {
+		return 0
+	}
+	return st.Log[0].At + 1
+}
+
+// prune drops what can't be corrected any more, because it is too old or what it
+// followed from is folded: a rule that fires at every event of a customer with very
+// many must not make her row grow. It keeps the last one before floor, which says
+// where the rule stood there.
 func prune(log []state.Firing, floor schemas.EventTime) []state.Firing {
 	n := 0
 	for n+1 < len(log) && log[n+1].At < floor {

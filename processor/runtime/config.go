@@ -85,7 +85,7 @@ type Config struct {
 	PartitionMaxBytes  int32         // default 1 MiB
 	QueueRecords       int           // decoded records that may wait per input; default 32,000
 	MaxDelay           time.Duration // triggers wait so long for company; up to 1 ms, the default: not at all
-	QueueBytes         int           // and their bytes; default 32 MiB
+	QueueBytes         int           // and their bytes, in memory; default 32 MiB
 	IdleDelay          time.Duration // commit at least so often while records are taken; default 1 s
 	BeatDelay          time.Duration // and so often when only the clock moves; default 10 s
 	ProbeEvery         time.Duration // how often the ends of the inputs are asked for; default 100 ms

@@ -50,6 +50,7 @@ func (l *life) restore(ctx context.Context, following bool) error {
 	if err != nil {
 		return fmt.Errorf("the journal's end: %w", err)
 	}
+	l.reach.answered()
 	end := ends[jp]
 	restored := false
 	if l.cfg.Checkpoints != nil && (pos.Sequence == 0 || l.seek) {
@@ -71,6 +72,12 @@ func (l *life) restore(ctx context.Context, following bool) error {
 	if following {
 		journal.close()
 		journal = l.openJournal(jp, int64(pos.JournalNext), math.MaxInt64)
+		journal.came = func() {
+			l.reach.answered()
+			if l.told {
+				l.set(telemetry.Standby, "")
+			}
+		}
 		journal.waits = func(at int64) {
 			if at >= end && !l.told {
 				l.told = true
@@ -114,6 +121,7 @@ func (l *life) restore(ctx context.Context, following bool) error {
 	if ends, err = l.client.EndOffsets(ctx, l.inputs(), true); err != nil {
 		return fmt.Errorf("the ends of the inputs: %w", err)
 	}
+	l.reach.answered()
 	for i, tp := range l.inputs() {
 		l.q[i].next, l.q[i].end = pos.Inputs[i], schemas.Offset(ends[tp])
 	}
@@ -203,7 +211,7 @@ type journalRecord struct {
 func (l *life) sourceConfig(parts []source.TopicPartition) source.Config {
 	return source.Config{Brokers: l.cfg.Brokers, Transport: l.cfg.Transport, Partitions: parts,
 		MaxWait: l.cfg.FetchMaxWait, PartitionMaxBytes: l.cfg.PartitionMaxBytes,
-		OnRetry: func(err error) { l.cfg.Log.Warn("reading from Kafka, trying again", "task", l.task, "err", err) }}
+		OnRetry: l.retrying}
 }
 
 func (l *life) inputs() []source.TopicPartition {
@@ -217,6 +225,7 @@ func (l *life) inputs() []source.TopicPartition {
 // journal reads a task's journal record by record, up to an end.
 type journal struct {
 	waits   func(at int64) // told before each wait for more; may be nil
+	came    func()         // told after it; may be nil
 	f       *source.Fetcher
 	tp      source.TopicPartition
 	at, end int64
@@ -254,6 +263,9 @@ func (r *journal) next(ctx context.Context) (journalRecord, bool, error) {
 				return journalRecord{}, false, fmt.Errorf("%w: record at offset %d is gone, the topic %s begins at %d; its retention must be unlimited", ErrJournalLost, oor.Offset, r.tp.Topic, oor.LogStart)
 			}
 			return journalRecord{}, false, fmt.Errorf("read the journal: %w", err)
+		}
+		if r.came != nil {
+			r.came()
 		}
 		for i := range got {
 			r.got = append(r.got, got[i].Records...)

@@ -64,6 +64,7 @@ type life struct {
 	journal   schemas.Offset // a lower bound of where the journal goes on
 	landings  int            // commits of this life
 	status    string
+	reach     reach
 	committed func(task int32, in [schemas.Inputs]schemas.Offset)
 
 	seek       bool          // the input is gone: restore only from a checkpoint beyond the store
@@ -223,6 +224,7 @@ func (l *life) prober(ctx context.Context, done chan struct{}) {
 		p := probe{wall: l.cfg.wall()}
 		ends, err := l.client.EndOffsets(ctx, parts, true)
 		if err == nil {
+			l.reach.answered()
 			p.ok = true
 			for i := range p.ends {
 				p.ends[i] = schemas.Offset(ends[parts[i]])
@@ -383,17 +385,6 @@ func (l *life) work(ctx context.Context) error {
 		return err
 	}
 	return l.flush(false)
-}
-
-// awaits says what the task waits for, beside what the core does; "" if nothing.
-func (l *life) awaits() string {
-	if why := l.waits.Load(); why != nil && *why != "" {
-		return *why
-	}
-	if _, ok := l.core.FireFrom(); !ok || l.core.Playbook() == nil {
-		return "the first playbook in the control topic"
-	}
-	return ""
 }
 
 // pause commits what was decided, the dead letters with it, and ends this life

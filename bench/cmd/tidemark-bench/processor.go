@@ -19,10 +19,12 @@ import (
 type processor struct {
 	*proc.Process
 	app, dir, binary string
+	name             string // of its files: the app's, or another member's
+	inputs           string // the app whose inputs it reads
+	member           bool   // of the group, not standalone
 	http             string // host:port of /metrics
 	playbook         string
 	began            time.Time
-	member           bool // of a group, not alone
 	blocking         bool // waits of goroutines are sampled
 }
 
@@ -34,18 +36,28 @@ func newProcessor(c *cluster, binary, dir, app string, playbook []byte) (*proces
 
 // newProcessorOn reads the inputs of another app, as several programs may.
 func newProcessorOn(c *cluster, binary, dir, app, inputs string, playbook []byte) (*processor, error) {
-	p := &processor{app: app, dir: dir, binary: binary, playbook: filepath.Join(dir, app+".playbook.yaml")}
+	p := &processor{app: app, name: app, inputs: inputs, dir: dir, binary: binary, playbook: filepath.Join(dir, app+".playbook.yaml")}
 	if err := os.WriteFile(p.playbook, playbook, 0o644); err != nil {
 		return nil, err
 	}
+	return p, p.configure(c)
+}
+
+// another is another process of the same app, with a disk of its own.
+func (p *processor) another(c *cluster, name string) (*processor, error) {
+	o := &processor{app: p.app, name: p.app + "-" + name, inputs: p.inputs, dir: p.dir, binary: p.binary, playbook: p.playbook}
+	return o, o.configure(c)
+}
+
+func (p *processor) configure(c *cluster) error {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	p.http = l.Addr().String()
 	l.Close()
 	text := fmt.Sprintf(`app: %s
-instance: bench
+instance: %s
 data_dir: %s
 playbook: %s
 kafka:
@@ -56,11 +68,11 @@ schema_registry: {urls: ["%s"]}
 checkpoint: {url: "file://%s"}
 http: {listen: "%s"}
 log: {level: warn}
-`, app, p.data(), p.playbook, c.Kafka, ordersTopic(inputs), behaviorsTopic(inputs), app, c.Registry, p.checkpoints(), p.http)
-	return p, os.WriteFile(p.config(), []byte(text), 0o644)
+`, p.app, p.name, p.data(), p.playbook, c.Kafka, ordersTopic(p.inputs), behaviorsTopic(p.inputs), p.app, c.Registry, p.checkpoints(), p.http)
+	return os.WriteFile(p.config(), []byte(text), 0o644)
 }
 
-func (p *processor) config() string { return filepath.Join(p.dir, p.app+".yaml") }
+func (p *processor) config() string { return filepath.Join(p.dir, p.name+".yaml") }
 func (p *processor) checkpoints() string {
 	dir, err := filepath.Abs(filepath.Join(p.dir, p.app+".checkpoints"))
 	if err != nil {
@@ -68,7 +80,7 @@ func (p *processor) checkpoints() string {
 	}
 	return dir
 }
-func (p *processor) data() string { return filepath.Join(p.dir, p.app+".data") }
+func (p *processor) data() string { return filepath.Join(p.dir, p.name+".data") }
 
 // start starts the process; it may be started again after it ended.
 func (p *processor) start() (err error) {
@@ -80,7 +92,7 @@ func (p *processor) start() (err error) {
 	if p.blocking {
 		args = append(args, "--block-profile", "100us")
 	}
-	p.Process, err = proc.Start(filepath.Join(p.dir, p.app+".log"), false, p.binary, args...)
+	p.Process, err = proc.Start(filepath.Join(p.dir, p.name+".log"), false, p.binary, args...)
 	return err
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"tidemark/bench/internal/census"
@@ -23,6 +24,9 @@ func (b *bench) restore(ctx context.Context, p *processor, customers int) error 
 	}
 	defer os.Unsetenv("TIDEMARK_CHECKPOINT__INTERVAL")
 	r := report.Restore{Customers: customers}
+	if address := os.Getenv("TIDEMARK_CHECKPOINT__URL"); address != "" {
+		r.Address, _, _ = strings.Cut(address, "?")
+	}
 	if err := p.start(); err != nil {
 		return err
 	}
@@ -41,10 +45,15 @@ func (b *bench) restore(ctx context.Context, p *processor, customers int) error 
 		time.Sleep(50 * time.Millisecond)
 	}
 	r.CheckpointTook = time.Since(p.began).Seconds()
-	p.Kill()
-	var err error
-	if r.Bytes, err = census.DiskUsage(p.checkpoints()); err != nil {
+	s, err := p.sample(ctx)
+	if err != nil {
 		return err
+	}
+	p.Kill()
+	if r.Bytes = int64(s.all.Sum("tidemark_checkpoint_bytes_total")); r.Address == "" {
+		if r.Bytes, err = census.DiskUsage(p.checkpoints()); err != nil {
+			return err
+		}
 	}
 	if err := os.RemoveAll(p.data()); err != nil {
 		return err

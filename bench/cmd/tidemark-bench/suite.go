@@ -24,7 +24,7 @@ type suiteCmd struct {
 	Rates           []int         `help:"Events a second of the latency runs." default:"1000"`
 	LatencySeconds  int           `help:"Length of a latency run." default:"30"`
 	ReplayEvents    int           `help:"Events of the replayed file, after the warm-up." default:"1000000"`
-	Only            []string      `help:"Scenarios: throughput, restart, restore, latency, replay, profile, and peers, scale and silence, which are not among the default ones." enum:"throughput,restart,restore,latency,replay,profile,peers,scale,silence" default:"throughput,restart,restore,latency,replay,profile"`
+	Only            []string      `help:"Scenarios: throughput, and after it restart, takeover and restore; latency, replay, profile; and peers, scale and silence, which are not among the default ones." enum:"throughput,restart,takeover,restore,latency,replay,profile,peers,scale,silence" default:"throughput,restart,takeover,restore,latency,replay,profile"`
 	ScalePartitions []int32       `help:"Of scale." default:"1,4,16,64"`
 	Processes       []int         `help:"Of scale: members of one group; 1 is alone." default:"1"`
 	Silences        int           `help:"Of silence: timers that are due within one second." default:"10000"`

@@ -50,17 +50,23 @@ func between(m, n meter, mine time.Duration) (seconds, broker, others float64) {
 	return seconds, broker, others
 }
 
-// publish sends generated events, from the at-th up to the to-th.
-func (b *bench) publish(ctx context.Context, app string, g *orders.Generator, n int) error {
+// publisher publishes to an app's inputs.
+func (b *bench) publisher(ctx context.Context, app string) (*publish.Publisher, func(), error) {
 	reg, err := registry.NewClient(registry.Config{URLs: []string{b.c.Registry}})
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	defer reg.Close()
 	pub, err := publish.New(ctx, publish.Config{Brokers: []string{b.c.Kafka}, Orders: ordersTopic(app), Behaviors: behaviorsTopic(app), Partitions: b.Partitions, Registry: reg})
+	return pub, reg.Close, err
+}
+
+// publish sends generated events, from the at-th up to the to-th.
+func (b *bench) publish(ctx context.Context, app string, g *orders.Generator, n int) error {
+	pub, done, err := b.publisher(ctx, app)
 	if err != nil {
 		return err
 	}
+	defer done()
 	var e schemas.Event
 	for i := 0; i < n && g.Next(&e); i++ {
 		if err := pub.Event(ctx, &e); err != nil {
@@ -140,6 +146,11 @@ func (b *bench) throughput(ctx context.Context, customers int, profiled bool) er
 	}
 	if b.wants("restart") && !profiled {
 		if err := b.restart(ctx, p, cfg); err != nil {
+			return err
+		}
+	}
+	if b.wants("takeover") && !profiled {
+		if err := b.takeover(ctx, p, cfg); err != nil {
 			return err
 		}
 	}

@@ -20,6 +20,19 @@ type Record struct {
 	Peers      []Peer       `json:"peers,omitempty"`
 	Scale      []Scale      `json:"scale,omitempty"`
 	Silence    []Silence    `json:"silence,omitempty"`
+	TakeOver   []TakeOver   `json:"take_over,omitempty"`
+}
+
+// TakeOver is what follows kill -9 of one of two members of a group that follow
+// each other's tasks, under load.
+type TakeOver struct {
+	Customers      int     `json:"customers"`
+	Rate           int     `json:"events_per_second"`
+	SessionTimeout float64 `json:"session_timeout_seconds"`
+	Tasks          int     `json:"tasks"`                   // of the killed member
+	Ready          float64 `json:"seconds_to_ready"`        // from the kill until the other has all tasks running
+	FirstCommit    float64 `json:"seconds_to_first_commit"` // until each of these tasks has committed
+	OthersCores    float64 `json:"others_cores"`
 }
 
 // Machine is where it ran.
@@ -136,12 +149,13 @@ type Restart struct {
 }
 
 // Restore is what follows the loss of a disk: a new process, an empty folder,
-// checkpoints in a folder of the same machine.
+// checkpoints in a folder of the same machine or where Address says.
 type Restore struct {
 	Customers      int     `json:"customers"`
-	Bytes          int64   `json:"checkpoint_bytes"`      // of all tasks
-	CheckpointTook float64 `json:"seconds_to_checkpoint"` // until all tasks had one, under the limit of checkpoint.rate
-	Ready          float64 `json:"seconds_to_ready"`      // exec to /readyz 200
+	Address        string  `json:"checkpoint_url,omitempty"` // without what follows the bucket
+	Bytes          int64   `json:"checkpoint_bytes"`         // of all tasks
+	CheckpointTook float64 `json:"seconds_to_checkpoint"`    // until all tasks had one, under the limit of checkpoint.rate
+	Ready          float64 `json:"seconds_to_ready"`         // exec to /readyz 200
 	OthersCores    float64 `json:"others_cores"`
 }
 

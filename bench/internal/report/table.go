@@ -60,10 +60,21 @@ func Table(w io.Writer, r *Record) error {
 		}
 		t.end()
 	}
+	if len(r.TakeOver) > 0 {
+		t.head("take-over by a standby: customers", "events/s", "session timeout s", "tasks", "all running s", "first commits s", "others' cores")
+		for _, x := range r.TakeOver {
+			t.row(fmt.Sprint(x.Customers), fmt.Sprint(x.Rate), f2(x.SessionTimeout), fmt.Sprint(x.Tasks), f2(x.Ready), f2(x.FirstCommit), f2(x.OthersCores))
+		}
+		t.end()
+	}
 	if len(r.Restore) > 0 {
-		t.head("empty disk: customers", "checkpoint MiB", "saved after s", "ready s", "others' cores")
+		t.head("empty disk: customers", "checkpoints at", "checkpoint MiB", "saved after s", "ready s", "others' cores")
 		for _, x := range r.Restore {
-			t.row(fmt.Sprint(x.Customers), fmt.Sprintf("%.0f", float64(x.Bytes)/mib), f2(x.CheckpointTook), f2(x.Ready), f2(x.OthersCores))
+			at := x.Address
+			if at == "" {
+				at = "a folder"
+			}
+			t.row(fmt.Sprint(x.Customers), at, fmt.Sprintf("%.0f", float64(x.Bytes)/mib), f2(x.CheckpointTook), f2(x.Ready), f2(x.OthersCores))
 		}
 		t.end()
 	}
