@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"tidemark/processor/core"
+	"tidemark/processor/source"
 	"tidemark/schemas"
 )
 
@@ -97,7 +98,7 @@ func (a *audit) input(i schemas.Input) []*kgo.Record {
 }
 
 func (a *audit) run() error {
-	c, err := core.New(core.Config{App: a.App, Task: a.task, Tasks: a.Tasks, CacheBytes: -1, Writer: "audit"}, core.Empty{}, core.Zero())
+	c, err := core.New(core.Config{App: a.App, Task: a.task, Tasks: a.Tasks, CacheBytes: -1, Writer: "audit", Partition: source.Partition}, core.Empty{}, core.Zero())
 	if err != nil {
 		return err
 	}

@@ -197,6 +197,7 @@ func (p *builder) rules(b *block) {
 	p.touchPolicy(b)
 	p.globalControl(b)
 	each("recall", func(n *node, path string) { out.Recall = append(out.Recall, p.recall(n, path)) })
+	each("benefits", func(n *node, path string) { out.Ledgers = append(out.Ledgers, p.benefit(n, path, factsText)) })
 	p.calendar(b)
 	each("sop", func(n *node, path string) { out.Sops = append(out.Sops, p.sop(n, path)) })
 	p.sopStreams()

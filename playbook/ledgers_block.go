@@ -18,6 +18,13 @@ type Ledger struct {
 	Notice      schemas.EventTime // so long before the end it is told; 0: never
 	Redeem      Worth
 	Overdraft   Overdraft
+	Pool        Pool       // the budget, or the stock
+	Transfer    *Transfers // nil: none between customers
+	// Of a benefit (权益), which is kept as a ledger of its own: who is given it, and
+	// whether what is unused goes when she leaves the phase that gave it.
+	Benefit bool
+	Sources []Source
+	Revoke  bool
 	// Indices into Playbook.Streams.
 	Redeemed, Claimed, Adjusted, Refunds int
 	Meaning                              string // of its text and the facts'
@@ -61,6 +68,8 @@ const (
 	PointsRedeemed = "points.redeemed"
 	PointsClaimed  = "points.claimed"
 	PointsAdjusted = "points.adjusted"
+	// PointsTransferred takes points from its customer and credits them to another.
+	PointsTransferred = "points.transferred"
 )
 
 var expiryCycles = []string{"month", "quarter", "year"}
@@ -74,11 +83,7 @@ func (p *builder) ledger(n *node, path, factsText string) Ledger {
 	if l.Earn.Factors == nil && b.get("per") != nil {
 		l.Earn.Factors = []Factor{{Numerator: l.Earn.Numerator, Denominator: l.Earn.Denominator}}
 	}
-	if v := b.get("claim"); v != nil {
-		k := p.c.open(v, b.at("claim"), "ledgers[].claim", "")
-		k.need("within", "a duration such as 7d")
-		l.ClaimWithin = k.duration("within", 7*schemas.Day, schemas.Minute, 3650*schemas.Day)
-	}
+	p.claimOf(b, &l, "ledgers[].claim")
 	for i, item := range b.list("caps", "a list of {at_most, per}") {
 		k := p.c.open(item, fmt.Sprintf("%s[%d]", b.at("caps"), i), "ledgers[].caps[]", "")
 		k.need("at_most", "a whole number from 1")
@@ -88,9 +93,9 @@ func (p *builder) ledger(n *node, path, factsText string) Ledger {
 	if v := b.get("expires"); v != nil {
 		l.Expires = p.expiry(v, b.at("expires"), "ledgers[].expires")
 	}
-	l.Notice = b.duration("notice", 0, schemas.Minute, 366*schemas.Day)
-	if v := b.get("notice"); v != nil && l.Expires == (Expiry{}) {
-		p.c.problem(v, b.at("notice"), "nothing ends, so there is nothing to tell before", "expires: {after: 365d} or {end_of: year}")
+	p.noticeOf(b, &l, "expires")
+	if v := b.get("budget"); v != nil {
+		l.Pool = p.pool(v, b.at("budget"), "ledgers[].budget", "points")
 	}
 	if v := b.get("redeem"); v != nil {
 		k := p.c.open(v, b.at("redeem"), "ledgers[].redeem", "")
@@ -100,13 +105,45 @@ func (p *builder) ledger(n *node, path, factsText string) Ledger {
 			l.Redeem.Minor, _ = p.c.money(a, k.at("worth"), 1)
 		}
 	}
+	if v := b.get("transfer"); v != nil {
+		l.Transfer = p.transfers(v, b.at("transfer"))
+	}
 	l.Overdraft = map[string]Overdraft{"refuse": OverdraftRefuse, "allow": OverdraftAllow, "forgive": OverdraftForgive}[b.choice("overdraft", "refuse", "refuse", "allow", "forgive")]
 	l.Redeemed, l.Claimed, l.Adjusted = p.pointsOf(l.Name, PointsRedeemed), p.pointsOf(l.Name, PointsClaimed), p.pointsOf(l.Name, PointsAdjusted)
 	if len(l.Earn.Factors) > 0 {
-		l.Refunds = p.made(Stream{Name: "order.refunds", Order: []schemas.OrderType{schemas.Refunded, schemas.Cancelled}, Value: RefundMade})
+		l.Refunds = p.refundsMade()
 	}
 	l.Meaning = string(canonical([]byte(factsText), n))
 	return l
+}
+
+// Transfers (转赠) is what holds for points that customers give each other.
+type Transfers struct {
+	CapDay int64 // at most so many sent by one customer on a local day; 0: no bound
+	Fees   []Fee // taken out of what is sent; each rounded down
+}
+
+// Fee is a share that goes to a named account.
+type Fee struct {
+	To  string
+	PPM int64 // parts per million
+}
+
+func (p *builder) transfers(v *node, path string) *Transfers {
+	b := p.c.open(v, path, "ledgers[].transfer", "")
+	t := &Transfers{CapDay: b.integer("at_most_per_day", 0, 1, maxCount)}
+	sum := int64(0)
+	for i, item := range b.list("fees", "a list of {to, share}") {
+		k := p.c.open(item, fmt.Sprintf("%s[%d]", b.at("fees"), i), "ledgers[].transfer.fees[]", "")
+		f := Fee{To: k.name("to")}
+		k.need("share", "a percentage from 0% to 100%")
+		f.PPM = k.percent("share", 0, 0, 1_000_000)
+		if sum += f.PPM; sum > 1_000_000 {
+			p.c.problem(item, fmt.Sprintf("%s[%d]", b.at("fees"), i), "the fees are more than what is sent", "shares of at most 100% together")
+		}
+		t.Fees = append(t.Fees, f)
+	}
+	return t
 }
 
 // pointsOf is the stream of a type of event about one ledger.

@@ -7,7 +7,7 @@ package playbook
 var vocabulary = map[string][]string{
 	"": {"playbook", "version", "clock", "time_zone", "currency", "rates", "counts_at", "disorder", "publish_delay",
 		"future", "horizon", "refund_wait", "unlinked", "max_event_bytes", "dead_letters", "salt", "defaults",
-		"facts", "lifecycle", "inflection", "tags", "segments", "growth", "tiers", "ledgers", "rfm", "churn", "recall",
+		"facts", "lifecycle", "inflection", "tags", "segments", "growth", "tiers", "ledgers", "benefits", "rfm", "churn", "recall",
 		"tasks", "calendar", "customer_time_zone", "touch_policy", "global_control", "sop"},
 	"facts":                 {"core_behavior", "gauges", "values"},
 	"facts.core_behavior[]": {"name", "behavior", "order", "when", "value", "decimals", "category", "same", "text"},
@@ -37,7 +37,15 @@ var vocabulary = map[string][]string{
 	"tiers[].levels[]":              {"name", "reach", "keep", "benefits"},
 	"tiers[].downgrade":             {"at", "cycle", "grace", "one_step"},
 	"ledgers[]": {"name", "per", "omit_categories", "factors", "settle", "claim", "caps", "expires", "notice", "redeem", "overdraft",
-		"correct_within", "max_age"},
+		"budget", "transfer", "correct_within", "max_age"},
+	"benefits[]":                     {"name", "grants", "claim", "valid", "notice", "stock", "on_downgrade", "correct_within", "max_age"},
+	"benefits[].grants[]":            {"tier", "levels", "segment", "tag", "campaign", "on", "quantity", "every"},
+	"benefits[].claim":               {"within"},
+	"benefits[].valid":               {"after", "end_of", "later"},
+	"benefits[].stock":               {"quantity", "per"},
+	"ledgers[].transfer":             {"at_most_per_day", "fees"},
+	"ledgers[].transfer.fees[]":      {"to", "share"},
+	"ledgers[].budget":               {"points", "per"},
 	"ledgers[].per":                  {"amount", "gives"},
 	"ledgers[].factors[]":            {"on", "per", "gives", "at_most_per_day", "multiply"},
 	"ledgers[].factors[].per":        {"amount", "gives"},
@@ -105,7 +113,7 @@ var vocabulary = map[string][]string{
 // planned holds words of the planned language, so that their authors hear
 // "not yet" instead of "unknown".
 var planned = map[string][]string{
-	"": {"settle", "benefits", "journeys",
+	"": {"settle", "journeys",
 		"campaigns", "referral", "metrics"},
 	"tasks[].rewards[]": {"ledger", "benefit"},
 	"growth[]":          {"decay", "window", "caps", "multiply"},

@@ -93,6 +93,7 @@ type Metrics struct {
 	stores   storeMetrics
 	dataDir  atomic.Pointer[string]
 	phasesIn phaseMetrics
+	accounts accountMetrics
 
 	// tasks is copied on write, so that the hot path takes no lock.
 	mu    sync.Mutex
@@ -166,6 +167,9 @@ func newMetrics(mp metric.MeterProvider, tasks *Tasks, now func() time.Time) (*M
 		return nil, err
 	}
 	if err := m.registerPhases(&b); err != nil {
+		return nil, err
+	}
+	if err := m.registerAccounts(&b); err != nil {
 		return nil, err
 	}
 
@@ -344,6 +348,10 @@ func (m *Metrics) forget(task int32) {
 	m.phasesIn.mu.Lock()
 	delete(m.phasesIn.sizes, task)
 	m.phasesIn.mu.Unlock()
+	m.accounts.mu.Lock()
+	delete(m.accounts.units, task)
+	delete(m.accounts.owed, task)
+	m.accounts.mu.Unlock()
 }
 
 // family gives the attribute set of one or two values that come from outside,

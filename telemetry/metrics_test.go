@@ -90,9 +90,13 @@ func TestMetricsSay(t *testing.T) {
 	m.InputLag(3, schemas.Inputs, 1)
 	m.Clock(3, schemas.EventTime(testNow.Add(-2500*time.Millisecond).UnixMilli()))
 	m.StoreBytes(3, 1<<20)
+	m.Units(3, "points", "available", 70)
+	m.Liability(3, "points", 65)
 	tasks.Set(3, TaskStatus{State: Restoring})
 
 	want := map[string]string{
+		"tidemark.ledger.units{ledger=points,task=3,what=available}":       "70",
+		"tidemark.ledger.liability{ledger=points,task=3}":                  "65",
 		"tidemark.events.taken{input=order-events,task=3}":                 "120",
 		"tidemark.events.taken{input=behavior-events,task=4}":              "7",
 		"tidemark.commits{outcome=committed,task=3}":                       "1",

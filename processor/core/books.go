@@ -18,9 +18,11 @@ import (
 // corrected: an account is closed up to the end of a local day that is older than
 // correct_within, or up to what is about to be folded.
 type bookRule struct {
-	pb   *playbook.Ledger
-	rid  uint32
-	book ledger.Book
+	pb      *playbook.Ledger
+	rid     uint32
+	book    ledger.Book
+	within  schemas.EventTime // how far back what happened may still be told otherwise
+	sources []source          // of a benefit
 }
 
 // BookSum is what all customers of the task hold of one ledger.
@@ -28,7 +30,12 @@ type BookSum struct {
 	Name   string
 	Totals state.Totals
 	Minor  int64 // what is open, less what is owed, is worth; 0 where no ratio is given
+	Named  []NamedSum
 }
+
+// TotalNames says what the places of Totals are called in metrics, in their order.
+var TotalNames = [state.TotalsLen]string{"earned", "granted", "adjusted", "received", "forgiven", "pending", "claimable", "available", "owed", "cancelled",
+	"lapsed", "redeemed", "expired", "reversed", "sent"}
 
 // bookState is the totals of one ledger over the task's customers.
 type bookState struct {
@@ -41,7 +48,9 @@ func (c *Core) bindBooks() {
 	ids := func(i int) history.Stream { return c.streams.ids[i] }
 	for i := range c.pb.Ledgers {
 		l := &c.pb.Ledgers[i]
-		c.ledgers = append(c.ledgers, &bookRule{pb: l, rid: c.name(l.Name), book: ledger.Bind(l, ids)})
+		k := &bookRule{pb: l, rid: c.name(l.Name), book: ledger.Bind(l, ids), within: max(l.CorrectWithin, c.pb.Disorder)}
+		c.bindSources(k)
+		c.ledgers = append(c.ledgers, k)
 		for _, cat := range l.Earn.OmitCategories {
 			if c.omit == nil {
 				c.omit = map[string]bool{}
@@ -90,7 +99,7 @@ func (c *Core) give(e *entry, g gift) {
 // settleBooks brings the ledgers in line with a change of the facts.
 func (c *Core) settleBooks(e *entry, v history.View, ch *change) {
 	for _, k := range c.ledgers {
-		if ch.marks || c.given || k.book.Earns() {
+		if ch.marks || c.given || k.book.Earns() || k.sources != nil {
 			c.reconcile(e, v, k, ch.cause)
 		}
 	}
@@ -100,7 +109,7 @@ func (c *Core) settleBooks(e *entry, v history.View, ch *change) {
 // wakeBooks does what time alone does to the ledgers.
 func (c *Core) wakeBooks(e *entry, v history.View, at schemas.EventTime) {
 	for _, k := range c.ledgers {
-		if st := e.Rule(k.rid); c.given || st.Due != 0 && st.Due <= at {
+		if st := e.Rule(k.rid); c.given || k.sources != nil || st.Due != 0 && st.Due <= at {
 			c.reconcile(e, v, k, "")
 		}
 	}
@@ -110,9 +119,18 @@ func (c *Core) wakeBooks(e *entry, v history.View, at schemas.EventTime) {
 // reconcile lays what was told of an account beside what it comes to now.
 func (c *Core) reconcile(e *entry, v history.View, k *bookRule, cause string) {
 	a, st := e.EnsureAccount(k.rid), e.Rule(k.rid)
-	s := k.book.At(v, a, c.reached(e))
+	now := c.reached(e)
+	given, next := c.givenTo(v, k, a, now)
+	s := k.book.At(v, a, given, now)
+	if len(s.Wants) > 0 {
+		c.pay(e, k, a, s.Wants, cause)
+		s = k.book.At(v, a, given, now)
+	}
+	if len(s.Backs) > 0 {
+		c.payBack(e, k, a, s.Backs)
+	}
 	c.tally(k, a, &s)
-	st.Due = s.Next
+	st.Due = sooner(s.Next, next)
 	c.denied = append(c.denied, s.Denied...)
 	if c.quiet {
 		st.Log = st.Log[:0]
@@ -148,7 +166,9 @@ func (c *Core) reconcile(e *entry, v history.View, k *bookRule, cause string) {
 			n.Revision++
 			n.At, n.Hash = m.At, h
 			balance := s.Balance() // as it is now, not as it was then
-			t.Balance = &balance
+			if !k.pb.Benefit {
+				t.Balance = &balance
+			}
 			c.publish(e, k.pb.Name, &n, schemas.Corrected, cause, 0, t)
 		}
 		kept = append(kept, n)
@@ -233,6 +253,11 @@ func (c *Core) Books() []BookSum {
 				s.Totals = c.ts.Books[i].Totals
 			}
 		}
+		for _, n := range c.ts.Named {
+			if n.Ledger == s.Name {
+				s.Named = append(s.Named, NamedSum(n))
+			}
+		}
 		s.Minor = worth(k.pb, s.Totals[state.SumOpen]-s.Totals[state.SumOwed])
 		out = append(out, s)
 	}
@@ -261,7 +286,31 @@ var moveKinds = map[ledger.Kind]string{ledger.Earned: "points_earned", ledger.Cl
 	ledger.Redeemed: "points_redeemed", ledger.Adjusted: "points_adjusted", ledger.Reversed: "points_reversed", ledger.Expiring: "points_expiring",
 	ledger.Expired: "points_expired", ledger.Granted: "points_granted", ledger.Received: "points_received", ledger.Sent: "points_sent"}
 
+var benefitKinds = map[ledger.Kind]string{ledger.Earned: "benefit_granted", ledger.Claimable: "benefit_claimable", ledger.Lapsed: "benefit_lapsed",
+	ledger.Redeemed: "benefit_used", ledger.Reversed: "benefit_revoked", ledger.Expiring: "benefit_expiring", ledger.Expired: "benefit_expired",
+	ledger.Granted: "benefit_granted"}
+
+// benefitTrigger says a move of a benefit.
+func (c *Core) benefitTrigger(k *bookRule, m *ledger.Move) *schemas.EngagementTrigger {
+	t := &schemas.EngagementTrigger{Kind: benefitKinds[m.Kind], Name: k.pb.Name, Item: k.pb.Name, Quantity: m.Units}
+	if m.Kind == ledger.Earned && k.pb.ClaimWithin > 0 {
+		t.Kind = "benefit_claimed"
+	}
+	if m.Until != 0 {
+		until := m.Until
+		t.DueAt = &until
+	}
+	t.Evidence = []schemas.Evidence{compared("quantity", m.Units, ">=", 1)}
+	if m.Kind == ledger.Redeemed && m.Units > 0 {
+		t.Evidence = []schemas.Evidence{compared("left_before", m.Before, ">=", m.Units)}
+	}
+	return t
+}
+
 func (c *Core) moveTrigger(k *bookRule, m *ledger.Move) *schemas.EngagementTrigger {
+	if k.pb.Benefit {
+		return c.benefitTrigger(k, m)
+	}
 	t := &schemas.EngagementTrigger{Kind: moveKinds[m.Kind], Name: k.pb.Name, Ledger: k.pb.Name, Points: m.Units}
 	balance := m.Balance
 	t.Balance = &balance
@@ -327,11 +376,12 @@ func (c *Core) closeBooks(e *entry, now schemas.EventTime) {
 		if a == nil {
 			continue
 		}
-		upTo := max(must, c.zone.Midnight(c.zone.Day(now-max(k.pb.CorrectWithin, c.pb.Disorder)))-1)
+		upTo := max(must, c.edge(k, now))
 		if upTo <= a.AsOf {
 			continue
 		}
-		k.book.Close(v, a, upTo, now)
+		given, _ := c.givenTo(v, k, a, max(now, c.reached(e)))
+		k.book.Close(v, a, given, upTo, now)
 		st := e.Rule(k.rid)
 		n := 0
 		for n < len(st.Log) && st.Log[n].At <= upTo {
@@ -340,6 +390,26 @@ func (c *Core) closeBooks(e *entry, now schemas.EventTime) {
 		st.Log = append(st.Log[:0], st.Log[n:]...)
 	}
 }
+
+// edge is up to where an account is closed. What a source granted is known as far
+// back as its rule's log reaches, so there it is to the millisecond.
+func (c *Core) edge(k *bookRule, now schemas.EventTime) schemas.EventTime {
+	if k.sources != nil {
+		return now - k.within - 1
+	}
+	return c.zone.Midnight(c.zone.Day(now-k.within)) - 1
+}
+
+func (c *Core) ledgerNamed(name string) *bookRule {
+	for _, k := range c.ledgers {
+		if k.pb.Name == name {
+			return k
+		}
+	}
+	return nil
+}
+
+func (c *Core) view(e *entry) history.View { return history.View{C: &e.Customer, Zone: c.zone} }
 
 // closed is what the accounts hold of an order or behavior that they have closed.
 type closed struct {
@@ -432,7 +502,20 @@ func (c *Core) deny(r *Record, ev *schemas.Event, hash uint64) {
 			continue
 		}
 		points, _ := ev.Attribute("points")
-		name, _ := ev.Attribute("ledger")
+		name, benefit := ev.Attribute("benefit")
+		if !benefit {
+			name, _ = ev.Attribute("ledger")
+		}
+		switch ev.Type {
+		case playbook.BenefitUsed:
+			c.deadLetter(r, &Dead{StepApply, ReasonNoBenefit, "she has less of the benefit " + quoted(name) + " than was used"})
+			c.denied = c.denied[:0]
+			return
+		case playbook.BenefitClaimed:
+			c.deadLetter(r, &Dead{StepApply, ReasonNotClaimable, "nothing of the benefit " + quoted(name) + " waits to be claimed"})
+			c.denied = c.denied[:0]
+			return
+		}
 		if ev.Type == playbook.PointsClaimed {
 			c.deadLetter(r, &Dead{StepApply, ReasonNotClaimable, "nothing in the account " + quoted(name) + " waits to be claimed"})
 			break
@@ -447,7 +530,18 @@ func quoted(s string) string { return strconv.Quote(clip(s)) }
 
 // badPoints judges an event about points by itself.
 func (c *Core) badPoints(e *schemas.Event) string {
-	if e.Type != playbook.PointsRedeemed && e.Type != playbook.PointsClaimed && e.Type != playbook.PointsAdjusted {
+	if e.Type == playbook.BenefitUsed || e.Type == playbook.BenefitClaimed {
+		v, ok := e.Attribute(playbook.BenefitMoved)
+		if n, err := strconv.ParseInt(v, 10, 64); ok && (err != nil || n <= 0 || n > maxAmount) {
+			return "the attribute quantity is " + quoted(v) + "; it must be a whole number above 0"
+		}
+		return ""
+	}
+	if e.Type == playbook.PointsTransferred {
+		if why := c.badTransfer(e); why != "" {
+			return why
+		}
+	} else if e.Type != playbook.PointsRedeemed && e.Type != playbook.PointsClaimed && e.Type != playbook.PointsAdjusted {
 		return ""
 	}
 	v, ok := e.Attribute("points")
@@ -477,6 +571,15 @@ func points(ev *schemas.Event, m *state.Mark) {
 	m.Text = strings.ToValidUTF8(clipText(operator+"\n"+reason), "")
 }
 
+// quantity fills the mark of an event about a benefit.
+func quantity(ev *schemas.Event, m *state.Mark) {
+	if v, ok := ev.Attribute(playbook.BenefitMoved); ok {
+		m.Value, _ = strconv.ParseInt(v, 10, 64)
+	} else if ev.Type == playbook.BenefitUsed {
+		m.Value = 1
+	}
+}
+
 // clipText bounds a text of a mark, and copies it out of the record.
 func clipText(s string) string {
 	if len(s) > state.MarkText {
@@ -502,7 +605,8 @@ func (c *Core) armBooks(e *entry, v history.View, names []string, at schemas.Eve
 			c.reconcile(e, v, k, "")
 			c.quiet = false
 			if a := e.Account(k.rid); a.AsOf < at {
-				k.book.Close(v, a, at, at)
+				given, _ := c.givenTo(v, k, a, at)
+				k.book.Close(v, a, given, at, at)
 			}
 		}
 	}

@@ -46,6 +46,7 @@ const (
 	SuppressedUnreachable   = "unreachable"
 	SuppressedLowerPriority = "lower_priority"
 	SuppressedDistance      = "distance"
+	SuppressedBudget        = "budget" // of a ledger, or the stock of a benefit
 )
 
 // withheld numbers the reasons for rows; the numbers never change. 0: it was sent.

@@ -144,6 +144,9 @@ func (c *Core) event(r *Record, ev *schemas.Event) error {
 	if ch.tc >= 0 {
 		c.settle(e, &ch)
 	}
+	if c.ledgers != nil && ev.Type == pointsTransferred {
+		c.sendPoints(r, e, ev, hash)
+	}
 	if len(c.denied) > 0 {
 		c.deny(r, ev, hash)
 	}

@@ -84,7 +84,9 @@ const (
 	ReasonRefundUnmatched = "refund_unmatched"
 	ReasonBadPoints       = "bad_points"
 	ReasonOverdrawn       = "points_overdrawn"
-	ReasonNotClaimable    = "points_not_claimable"
+	ReasonNotClaimable    = "not_claimable"
+	ReasonNoBenefit       = "benefit_overdrawn"
+	ReasonNoTransfer      = "transfer_refused"
 	ReasonOverflow        = "amount_too_large"
 )
 
@@ -103,6 +105,9 @@ type Config struct {
 	Tasks      int32 // partitions of the input topics
 	Generation int32 // of the partition count; 1 from the start
 	Budget     Budget
+	// Partition is the partitioner of the input topics: which task a customer is of.
+	// Nil: not known; with several tasks no points go from customer to customer then.
+	Partition func(key []byte, tasks int32) int32
 	// CacheBytes bounds the decoded customers that are kept between batches.
 	// Negative: all are kept and no row is written; for replays in memory.
 	CacheBytes int64

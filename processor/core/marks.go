@@ -151,6 +151,9 @@ func (c *Core) measure(d *playbook.Stream, ev *schemas.Event, m *state.Mark) boo
 	case playbook.PointsMoved:
 		points(ev, m)
 		return true
+	case playbook.BenefitMoved:
+		quantity(ev, m)
+		return true
 	case playbook.TierGranted:
 		if ev.Type == "tier.revoked" {
 			m.Value = -1

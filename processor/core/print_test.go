@@ -116,6 +116,12 @@ func (w *world) record(o *Out) string {
 		if t.SendAt != nil {
 			fmt.Fprintf(&b, " send %s by %s", instant(*t.SendAt), orNone(t.Channel))
 		}
+		if strings.HasPrefix(t.Kind, "benefit_") {
+			fmt.Fprintf(&b, " ×%d", t.Quantity)
+			if t.DueAt != nil {
+				fmt.Fprintf(&b, ", until %s", instant(*t.DueAt))
+			}
+		}
 		if t.Balance != nil {
 			fmt.Fprintf(&b, " %d, balance %d", t.Points, *t.Balance)
 			if t.DueAt != nil {

@@ -217,6 +217,9 @@ func (c *Core) wake(e *entry, at schemas.EventTime) error {
 	c.ensure(e)
 	e.Wake = 0
 	c.waking = at
+	if c.ledgers != nil {
+		c.closeBooks(e, max(c.pos.Clock, e.Latest))
+	}
 	defer func() { c.waking = 0 }()
 	c.expire(e, at)
 	v := history.View{C: &e.Customer, Zone: c.zone}

@@ -15,7 +15,6 @@ import (
 	"tidemark/playbook"
 	"tidemark/processor/history"
 	"tidemark/schemas"
-	"tidemark/state"
 )
 
 // TestScripts runs testdata: what the engine does, told by examples. `go test
@@ -172,7 +171,7 @@ func (s *script) run(d *datadriven.TestData) (out string, err error) {
 			s.control[i].Offset = schemas.Offset(i)
 		}
 		for i := range n {
-			w, err := newWorld(Config{Task: int32(i), Tasks: int32(n), CacheBytes: int64(cache), Writer: "script"}, &s.control)
+			w, err := newWorld(Config{Task: int32(i), Tasks: int32(n), CacheBytes: int64(cache), Writer: "script", Partition: byDigit}, &s.control)
 			if err != nil {
 				return "", err
 			}
@@ -394,7 +393,7 @@ func (s *script) books(id string) (string, error) {
 			t = a.Now
 		}
 		fmt.Fprintf(&b, "%s:", k.pb.Name)
-		for i, name := range totalNames {
+		for i, name := range TotalNames {
 			if t[i] != 0 {
 				fmt.Fprintf(&b, " %s %d", name, t[i])
 			}
@@ -404,11 +403,16 @@ func (s *script) books(id string) (string, error) {
 		}
 		b.WriteByte('\n')
 	}
+	if id == "" {
+		for _, n := range s.w.core.Named() {
+			fmt.Fprintf(&b, "%s, %s: %d\n", n.Ledger, n.Name, n.Units)
+		}
+	}
 	return b.String(), nil
 }
 
-var totalNames = [state.TotalsLen]string{"earned", "granted", "adjusted", "received", "forgiven", "pending", "claimable", "open", "owed", "cancelled",
-	"lapsed", "redeemed", "expired", "reversed", "sent"}
+// byDigit is the partitioner of scripts: by the first byte of a customer, a to task 0.
+func byDigit(key []byte, tasks int32) int32 { return int32(key[0]-'a') % tasks }
 
 func (s *script) addControl(r *schemas.Control) {
 	s.control = append(s.control, Record{Input: schemas.ControlInput, Offset: schemas.Offset(len(s.control)), Control: r})
@@ -599,7 +603,7 @@ func (s *script) standby() (string, error) {
 			return "", err
 		}
 	}
-	other, err := newWorld(Config{Task: s.w.cfg.Task, Tasks: s.w.cfg.Tasks, CacheBytes: 0, Writer: "standby"}, &s.control)
+	other, err := newWorld(Config{Task: s.w.cfg.Task, Tasks: s.w.cfg.Tasks, CacheBytes: 0, Writer: "standby", Partition: byDigit}, &s.control)
 	if err != nil {
 		return "", err
 	}

@@ -151,6 +151,10 @@ func (c *Core) sweepOne(e *entry, s *sweepState) {
 			c.group.serial++
 			c.settlePhases(e, v, &change{tc: s.From, at: s.From, prior: e.Latest, fresh: true}, now)
 		}
+		if c.ledgers != nil {
+			c.settleBooks(e, v, &change{})
+			c.denied = c.denied[:0]
+		}
 	case sweepPlaybook:
 		c.ensure(e)
 		c.touch(e)

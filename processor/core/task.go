@@ -28,6 +28,8 @@ type taskState struct {
 	Erasures    int64             `json:"erasures,omitempty"`
 	Reports     []reportState     `json:"reports,omitempty"`
 	Books       []bookState       `json:"books,omitempty"`
+	Pools       []poolState       `json:"pools,omitempty"`
+	Named       []namedState      `json:"named,omitempty"`
 }
 
 // Kinds of control records.
@@ -231,6 +233,10 @@ func (c *Core) transfer(r *schemas.Transfer) error {
 		return c.takePartial(r)
 	case transferSums:
 		return c.takeSums(r)
+	case transferPoints:
+		return c.takePoints(r)
+	case transferPool:
+		return c.takePool(r)
 	}
 	return nil
 }

@@ -281,6 +281,9 @@ func (v View) each(fn func(*state.DaySum, *state.Order) bool) {
 	}
 }
 
+// Portion is value×num/den rounded down, without overflow in between; all >= 0, num <= den.
+func Portion(value, num, den int64) int64 { return mulDiv(value, num, den) }
+
 // mulDiv is a*b/c rounded down, without overflow in between; all >= 0, b <= c.
 func mulDiv(a, b, c int64) int64 {
 	hi, lo := bits.Mul64(uint64(a), uint64(b))

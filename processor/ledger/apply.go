@@ -32,15 +32,22 @@ func (r *run) apply(it *item) {
 			r.tellFrom(before, Move{Kind: Reversed, At: it.at, Key: it.event, Units: n})
 		}
 	case rankGranted:
-		r.t[state.SumGranted] += it.units
-		r.given(it, Granted)
+		if it.slot >= 0 {
+			u := &r.caps[it.slot]
+			if u.Used > 0 && u.Start >= it.cycle {
+				return // once in a cycle, however often she comes
+			}
+			*u = state.CapUse{Start: it.cycle, Used: it.units}
+		}
+		r.given(it, Granted, state.SumGranted)
+	case rankRevoked:
+		r.revoke(it)
 	case rankReceived:
 		r.t[state.SumReceived] += it.units
 		r.lots = append(r.lots, r.fresh(it))
 		r.open(&r.lots[len(r.lots)-1], it.at, Received, it.event, "")
 	case rankLate:
-		r.t[state.SumEarned] += it.units
-		r.given(it, Earned)
+		r.given(it, Earned, state.SumEarned)
 	case rankClaimed:
 		r.claim(it)
 	case rankAdjusted:
@@ -56,16 +63,25 @@ func (r *run) apply(it *item) {
 }
 
 func (r *run) fresh(it *item) lot {
-	return lot{Lot: state.Lot{Key: it.event, At: it.at, Available: it.at, Expires: it.expires, Units: it.units}, src: -1, move: -1}
+	l := lot{Lot: state.Lot{Key: it.event, At: it.at, Available: it.at, Expires: it.expires, Units: it.units}, src: -1, move: -1, fund: -1}
+	if it.rank == rankGranted && it.key != 0 {
+		l.Key = it.key
+	}
+	return l
 }
 
 // given is units that count at once, unless they must be claimed.
-func (r *run) given(it *item, kind Kind) {
-	r.lots = append(r.lots, r.fresh(it))
+func (r *run) given(it *item, kind Kind, sum int) {
+	x := r.fresh(it)
+	if x.Units, x.fund = r.fund(it, it.units); x.Units == 0 {
+		return
+	}
+	r.t[sum] += x.Units
+	r.lots = append(r.lots, x)
 	l := &r.lots[len(r.lots)-1]
 	if w := r.b.Def.ClaimWithin; w > 0 {
 		l.phase, l.Claim = claimable, it.at+w
-		l.move = r.tell(Move{Kind: Claimable, At: it.at, Key: it.event, Units: it.units, Until: l.Claim})
+		l.move = r.tell(Move{Kind: Claimable, At: it.at, Key: it.event, Units: l.Units, Until: l.Claim})
 		return
 	}
 	r.open(l, it.at, kind, it.event, "")
@@ -84,12 +100,13 @@ func (r *run) earn(it *item) {
 	for i := range r.b.Def.Caps {
 		r.caps[i].Used += units
 	}
-	r.entitled[it.of] = units
-	if units == 0 {
+	paid, of := r.fund(it, units)
+	r.entitled[it.of] = paid
+	if paid == 0 {
 		return
 	}
-	r.t[state.SumEarned] += units
-	r.lots = append(r.lots, lot{Lot: state.Lot{Key: it.key, At: it.at, Available: it.settled, Units: units}, src: it.of, move: -1})
+	r.t[state.SumEarned] += paid
+	r.lots = append(r.lots, lot{Lot: state.Lot{Key: it.key, At: it.at, Available: it.settled, Units: paid}, src: it.of, move: -1, fund: of})
 }
 
 // reverse takes back units of one award or order: first what does not count yet,
@@ -104,6 +121,7 @@ func (r *run) reverse(it *item, units int64) {
 			l.Units -= n
 			units -= n
 			r.t[state.SumCancelled] += n
+			r.back(l, n)
 			if l.move >= 0 {
 				r.moves[l.move].Units -= n
 			}
@@ -153,6 +171,28 @@ func (r *run) owe(n int64, units, back *int64) int64 {
 	}
 	*back += n
 	return n
+}
+
+// revoke takes back what is unused of all that one source gave.
+func (r *run) revoke(it *item) {
+	before, n := r.balance(), int64(0)
+	for i := range r.lots {
+		l := &r.lots[i]
+		if l.Key != it.key || l.Units == 0 {
+			continue
+		}
+		if l.phase == open {
+			r.t[state.SumReversed] += l.Units
+		} else {
+			r.t[state.SumCancelled] += l.Units
+		}
+		n += l.Units
+		r.back(l, l.Units)
+		l.Units = 0
+	}
+	if n > 0 {
+		r.tellFrom(before, Move{Kind: Reversed, At: it.at, Key: it.event, Units: n})
+	}
 }
 
 // claim lets what is claimable count, what lapses first first.

@@ -20,6 +20,8 @@ const (
 	PostSent
 	PostReturned // as PostReversal, of what was told as a correction
 	PostUnlinked // a refund that met no order
+	PostFunded   // what of Key the pool paid for, -1: nothing; At is that of what it pays for
+	PostBack     // what of that went back to the pool
 )
 
 // Kind says what a move is. The numbers stand in rows: they never change.
@@ -60,11 +62,41 @@ type State struct {
 	Totals state.Totals
 	Moves  []Move   // since the account was closed, in order of time
 	Denied []uint64 // hashes of events that more was asked by than there was
+	Wants  []Want   // what the pool has not paid for
+	Backs  []Back   // what of it was not used after all, and may go back
 	Next   schemas.EventTime
 }
 
 // Balance is what may be used, less what is owed.
 func (s *State) Balance() int64 { return s.Totals[state.SumOpen] - s.Debt }
+
+// Given is what stands beside the history: a benefit that a rule's phase grants, or
+// with Revoke takes back.
+type Given struct {
+	At     schemas.EventTime
+	Key    uint64 // of the grant
+	Source uint64 // of what grants, which takes back what is unused of it
+	Units  int64
+	Revoke bool
+	// Of a source that grants once in a cycle: its place among the account's caps
+	// and the cycle's begin. Slot -1: of another.
+	Slot  int
+	Cycle schemas.EventTime
+}
+
+// Want is units that come in only when the pool pays for them.
+type Want struct {
+	Key   uint64
+	At    schemas.EventTime
+	Units int64
+}
+
+// Back is what of a Want that was paid for never came in or never counted, in all.
+type Back struct {
+	Key   uint64
+	At    schemas.EventTime
+	Units int64
+}
 
 // Book is a ledger bound to the streams of a store.
 type Book struct {
@@ -136,11 +168,11 @@ func (s *State) Balanced() bool {
 // time has come. What is kept of it is what is left: units that count by the day on
 // which they end, the others singly. Refunds of what is closed that are known by now
 // become posts.
-func (b *Book) Close(v history.View, a *state.Account, upTo, now schemas.EventTime) {
-	r := b.run(v, a, upTo)
+func (b *Book) Close(v history.View, a *state.Account, given []Given, upTo, now schemas.EventTime) {
+	r := b.run(v, a, given, upTo)
 	var returned []state.Post
 	if len(r.later) > 0 {
-		known := b.run(v, a, max(now, upTo))
+		known := b.run(v, a, given, max(now, upTo))
 		for _, it := range known.items {
 			if it.rank != rankReversed || it.at <= upTo || it.took == 0 || known.earned[it.of] > upTo {
 				continue
@@ -169,8 +201,10 @@ func (b *Book) Close(v history.View, a *state.Account, upTo, now schemas.EventTi
 			a.Lots = append(a.Lots, l)
 			continue
 		}
-		l.Key, l.At = 0, l.Available
-		if k := len(a.Lots) - 1; k >= 0 && a.Lots[k].Key == 0 && a.Lots[k].Claim == 0 && a.Lots[k].Expires == l.Expires {
+		if l.At = l.Available; !b.Def.Benefit { // who gave a benefit may take it back
+			l.Key = 0
+		}
+		if k := len(a.Lots) - 1; k >= 0 && a.Lots[k].Key == l.Key && a.Lots[k].Available != 0 && a.Lots[k].Available <= upTo && a.Lots[k].Claim == 0 && a.Lots[k].Expires == l.Expires {
 			a.Lots[k].Units += l.Units
 			continue
 		}
@@ -180,6 +214,14 @@ func (b *Book) Close(v history.View, a *state.Account, upTo, now schemas.EventTi
 
 // At is the account as of an instant. What lies after it is not read, but for
 // what a refund leaves of an order that earned by then.
-func (b *Book) At(v history.View, a *state.Account, at schemas.EventTime) State {
-	return b.run(v, a, at).state(at)
+func (b *Book) At(v history.View, a *state.Account, given []Given, at schemas.EventTime) State {
+	s := b.run(v, a, given, at).state(at)
+	for _, p := range a.Posts {
+		if p.Kind == PostReceived && p.At > at { // here, and not to be used before its instant
+			s.Totals[state.SumReceived] += p.Units
+			s.Totals[state.SumPending] += p.Units
+			s.Lots = append(s.Lots, state.Lot{Key: p.Key, At: p.At, Available: p.At, Expires: p.Expires, Units: p.Units})
+		}
+	}
+	return s
 }

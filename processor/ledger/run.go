@@ -21,6 +21,8 @@ type item struct {
 	expires schemas.EventTime
 	text    string
 	took    int64 // of a reversal: how much there was to take back
+	slot    int   // of a source, -1: of another
+	cycle   schemas.EventTime
 }
 
 // Ranks: what comes first at one instant.
@@ -30,6 +32,7 @@ const (
 	rankUnlinked // a refund that met no order
 	rankTaken    // a reversal of what was closed
 	rankReturned // the same, told before
+	rankRevoked
 	rankGranted
 	rankReceived
 	rankLate // earned, and told too late
@@ -55,6 +58,15 @@ type lot struct {
 	used  int64 // of it, or paid by it
 	gone  int64 // lapsed or expired of it
 	move  int   // what told of it last; -1: nothing in this run
+	fund  int   // which post of the pool paid for it; -1: none
+}
+
+// fund is what the pool paid for.
+type fund struct {
+	key        uint64
+	at         schemas.EventTime
+	paid, left int64 // left: of paid, not come in
+	back       int64 // of what came in, gone before it counted
 }
 
 type run struct {
@@ -71,18 +83,22 @@ type run struct {
 	later    []item              // reversals after the instant asked about
 	entitled []int64             // by award: what of it is not taken back
 	earned   []schemas.EventTime // by award: when
+	funds    []fund
+	wants    []Want
+	ahead    schemas.EventTime // the first post after the instant asked about; 0: none
 }
 
-func (b *Book) run(v history.View, a *state.Account, at schemas.EventTime) *run {
+func (b *Book) run(v history.View, a *state.Account, given []Given, at schemas.EventTime) *run {
 	r := &run{b: b, z: v.Zone, now: a.AsOf, debt: a.Debt, t: a.Base}
 	r.caps = append(r.caps, a.Caps...)
-	for len(r.caps) < len(b.Def.Caps) {
+	slots := len(b.Def.Caps) + len(b.Def.Sources)
+	for len(r.caps) < slots {
 		r.caps = append(r.caps, state.CapUse{})
 	}
-	r.caps = r.caps[:len(b.Def.Caps)]
+	r.caps = r.caps[:slots]
 	r.t[state.SumPending], r.t[state.SumClaimable], r.t[state.SumOpen], r.t[state.SumOwed] = 0, 0, 0, 0
 	for _, l := range a.Lots {
-		x := lot{Lot: l, phase: open, src: -1, move: -1}
+		x := lot{Lot: l, phase: open, src: -1, move: -1, fund: -1}
 		switch {
 		case l.Available == 0 && b.earn != nil && b.Def.Earn.Settle.On != "":
 			x.phase = pending
@@ -98,9 +114,33 @@ func (b *Book) run(v history.View, a *state.Account, at schemas.EventTime) *run 
 	}
 	r.awards(v, a.AsOf, at)
 	r.marks(v, a.AsOf, at)
+	for i := range given {
+		g := &given[i]
+		if g.At <= a.AsOf || g.At > at {
+			continue
+		}
+		it := item{at: g.At, rank: rankGranted, event: g.Key, key: g.Source, units: g.Units, of: -1, slot: -1}
+		if g.Revoke {
+			it.rank = rankRevoked
+		} else if g.Slot >= 0 {
+			it.slot, it.cycle = len(b.Def.Caps)+g.Slot, g.Cycle
+		}
+		r.items = append(r.items, it)
+	}
 	for _, p := range a.Posts {
-		if p.At <= at {
-			r.items = append(r.items, item{at: p.At, rank: postRank[p.Kind], event: p.Key, key: p.Of, units: p.Units, of: -1, expires: p.Expires})
+		switch p.Kind {
+		case PostFunded:
+			r.funds = append(r.funds, fund{key: p.Key, at: p.At, paid: max(p.Units, 0), left: max(p.Units, 0)})
+			continue
+		case PostBack:
+			continue
+		}
+		if p.At > at {
+			if r.ahead == 0 || p.At < r.ahead {
+				r.ahead = p.At
+			}
+		} else {
+			r.items = append(r.items, item{at: p.At, rank: postRank[p.Kind], event: p.Key, key: p.Of, units: p.Units, of: -1, expires: p.Expires, slot: -1})
 		}
 	}
 	sort.SliceStable(r.items, func(i, j int) bool {
@@ -311,6 +351,7 @@ func (r *run) fire(t schemas.EventTime) {
 			r.t[state.SumLapsed] += l.Units
 			r.tell(Move{Kind: Lapsed, At: l.Claim, Key: l.Key, Units: l.Units})
 			l.gone += l.Units
+			r.back(l, l.Units)
 			l.Units = 0
 		}
 	}
@@ -385,6 +426,29 @@ func (r *run) together(kind Kind, at schemas.EventTime, units int64, until schem
 	r.moves[i].Balance -= gone
 }
 
+// fund is how much of what comes in the pool pays for; without a pool all of it.
+func (r *run) fund(it *item, units int64) (paid int64, of int) {
+	if r.b.Def.Pool.Total == 0 || units == 0 {
+		return units, -1
+	}
+	for i := range r.funds {
+		if f := &r.funds[i]; f.key == it.event {
+			paid = min(units, f.left)
+			f.left -= paid
+			return paid, i
+		}
+	}
+	r.wants = append(r.wants, Want{Key: it.event, At: it.at, Units: units})
+	return 0, -1
+}
+
+// back notes units that went before they counted.
+func (r *run) back(l *lot, units int64) {
+	if l.fund >= 0 {
+		r.funds[l.fund].back += units
+	}
+}
+
 // debit takes units from what is open, in the order in which it ends, and says
 // how much was missing.
 func (r *run) debit(units int64) (missing int64) {
@@ -430,9 +494,18 @@ func (r *run) state(at schemas.EventTime) State {
 		s.Lots = append(s.Lots, l.Lot)
 	}
 	s.Totals[state.SumOwed] = r.debt
+	s.Wants = r.wants
+	for i := range r.funds {
+		if f := &r.funds[i]; f.left+f.back > 0 {
+			s.Backs = append(s.Backs, Back{Key: f.key, At: f.at, Units: f.left + f.back})
+		}
+	}
 	sort.SliceStable(s.Lots, func(i, j int) bool { return sooner(&s.Lots[i], &s.Lots[j]) })
 	if n := r.next(); n > at {
 		s.Next = n
+	}
+	if r.ahead != 0 && (s.Next == 0 || r.ahead < s.Next) {
+		s.Next = r.ahead
 	}
 	return s
 }

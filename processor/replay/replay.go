@@ -77,7 +77,7 @@ func Run(ctx context.Context, o Options, next func() (*schemas.Event, error)) (*
 		o.Start = first.OccurredAt
 	}
 	for i := range o.Partitions {
-		c, err := core.New(core.Config{App: o.App, Task: i, Tasks: o.Partitions, CacheBytes: -1, Writer: "replay",
+		c, err := core.New(core.Config{App: o.App, Task: i, Tasks: o.Partitions, CacheBytes: -1, Writer: "replay", Partition: o.Partition,
 			Budget: core.Budget{Triggers: 50_000}}, core.Empty{}, core.Zero())
 		if err != nil {
 			return nil, err

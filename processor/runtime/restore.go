@@ -108,7 +108,7 @@ func (l *life) restore(ctx context.Context, following bool) error {
 			return err
 		}
 	}
-	if l.core, err = core.New(core.Config{App: l.cfg.App, Task: l.task, Tasks: l.cfg.Tasks, CacheBytes: l.cfg.CacheBytes,
+	if l.core, err = core.New(core.Config{App: l.cfg.App, Task: l.task, Tasks: l.cfg.Tasks, CacheBytes: l.cfg.CacheBytes, Partition: source.Partition,
 		Writer: l.cfg.Instance, Epoch: int32(l.prod.Epoch()), PauseOnDead: true, BytesOnly: true,
 		Budget: core.Budget{Triggers: l.cfg.MaxTriggers, Bytes: l.cfg.MaxBytes, Units: 50_000, Records: l.cfg.MaxEvents}}, l.store, pos); err != nil {
 		return err
@@ -173,6 +173,7 @@ func (l *life) restore(ctx context.Context, following bool) error {
 	}
 	l.core.SetJournalNext(l.journal)
 	l.sizes(l.core.Sizes())
+	l.accounts(l.core.Books())
 	return nil
 }
 

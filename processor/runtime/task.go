@@ -652,6 +652,7 @@ func (l *life) landed(r result) error {
 		m.TimersFired(l.task, int(rd.Stats.Timers), time.Duration(rd.Stats.TimerLate)*time.Millisecond)
 	}
 	l.sizes(rd.Stats.Sizes)
+	l.accounts(rd.Stats.Books)
 	m.Clock(l.task, rd.Position.Clock)
 	if l.committed != nil {
 		l.committed(l.task, rd.Position.Inputs)
