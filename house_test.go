@@ -19,13 +19,14 @@ import (
 // import it.
 var rooms = map[string][]string{
 	"schemas":                 {},
+	"spelling":                {},
 	"schemas/avrojson":        {"schemas"},
 	"schemas/registry":        {"schemas"},
 	"state":                   {"schemas"},
 	"state/checkpoint":        {"blobs", "schemas", "state"},
 	"blobs":                   {},
-	"playbook":                {"schemas"},
-	"ingest":                  {"schemas"},
+	"playbook":                {"schemas", "spelling"},
+	"ingest":                  {"schemas", "spelling"},
 	"examples":                {},
 	"telemetry":               {"schemas"},
 	"sinks":                   {"schemas"},

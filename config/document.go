@@ -11,6 +11,8 @@ import (
 	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+
+	"tidemark/spelling"
 )
 
 // Limits of the file. The nesting bounds the recursion of the YAML parser.
@@ -245,7 +247,7 @@ func (d *document) unknown(at place, path, key string) {
 }
 
 func (d *document) rightWord(path, key string, words []string) string {
-	if w := nearest(key, words); w != "" {
+	if w := spelling.Nearest(key, words); w != "" {
 		return fmt.Sprintf("did you mean %s?", w)
 	}
 	var elsewhere []string

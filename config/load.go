@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"tidemark/spelling"
 )
 
 // Load reads the file at path, puts the variables of environ (as os.Environ
@@ -198,7 +200,7 @@ func (l *loader) readEnvironment() {
 			cure := "unset it, or see tidemark.example.yaml for the keys there are"
 			if under := l.variablesUnder(name); len(under) > 0 {
 				cure = "it is a block: set its keys, such as " + under[0]
-			} else if w := nearest(name, names); w != "" {
+			} else if w := spelling.Nearest(name, names); w != "" {
 				cure = fmt.Sprintf("did you mean %s?", w)
 			}
 			l.add("", Problem{Variable: shorten(name), Problem: "sets nothing", Cure: cure,
@@ -207,7 +209,7 @@ func (l *loader) readEnvironment() {
 	}
 }
 
-// maxSlip is how far from a known name a misspelling of it may be, see distance.
+// maxSlip is how far from a known name a misspelling of it may be, see spelling.Distance.
 const maxSlip = 2
 
 // stray reports whether a variable that sets nothing is as like as not somebody
@@ -220,11 +222,11 @@ func (l *loader) stray(name string, names []string) bool {
 	text := fmt.Sprintf("the environment variable %s is not one of Tidemark's and sets nothing", shorten(name))
 	for _, known := range names {
 		// Underscores are what is forgotten most.
-		if distance(name, known, maxSlip) <= maxSlip || strings.ReplaceAll(name, "_", "") == strings.ReplaceAll(known, "_", "") {
+		if spelling.Distance(name, known, maxSlip) <= maxSlip || strings.ReplaceAll(name, "_", "") == strings.ReplaceAll(known, "_", "") {
 			return false
 		}
 	}
-	if w := nearest(name, names); w != "" {
+	if w := spelling.Nearest(name, names); w != "" {
 		text += "; the nearest name is " + w
 	}
 	l.config.strays = append(l.config.strays, text)

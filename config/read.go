@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"tidemark/spelling"
 )
 
 // fault is what is wrong with one value, without its place.
@@ -131,7 +133,7 @@ func instantCure(s string) string {
 }
 
 func (f *field) choiceCure(s string) string {
-	if w := nearest(s, f.words); w != "" {
+	if w := spelling.Nearest(s, f.words); w != "" {
 		return fmt.Sprintf("write %s", w)
 	}
 	if strings.HasPrefix(s, "librdkafka") || strings.HasPrefix(s, "consistent") || s == "crc32" {

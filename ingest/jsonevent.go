@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"tidemark/schemas"
+	"tidemark/spelling"
 )
 
-// The keys of the contract's records. Others are ignored.
+// The keys of the contract's records. Others set nothing, and are told of.
 const (
 	keyEventID = iota
 	keyCustomerID
@@ -32,6 +34,40 @@ const (
 	itemKeys
 )
 
+var (
+	eventNames = []string{"event_id", "customer_id", "order_id", "type", "occurred_at", "amount_minor", "currency", "channel", "items", "attributes"}
+	itemNames  = []string{"sku", "category", "quantity", "amount_minor"}
+)
+
+// meant is the known key that an unknown one may stand for, "" if there is none: one
+// that differs by a slip, or that begins with it, as amount_minor does with amount.
+func meant(key string, names []string) string {
+	if w := spelling.Nearest(key, names); w != "" {
+		return w
+	}
+	for _, n := range names {
+		if strings.HasPrefix(n, strings.ToLower(key)+"_") {
+			return n
+		}
+	}
+	return ""
+}
+
+// strange are the unknown keys of a file by path, such as items[].skuu, with the
+// number of lines (of places, in items) and the first of them.
+type strange map[string]*UnknownKey
+
+// moreKeys bounds what is told apart; a file whose keys are data has no end of them.
+const moreKeys = 100
+
+func (s strange) add(path string, line int64) {
+	if k := s[path]; k != nil {
+		k.Times++
+	} else if len(s) < moreKeys {
+		s[strings.Clone(path)] = &UnknownKey{Line: line, Times: 1}
+	}
+}
+
 // eventParser reads the contract's records from JSON, one line at a time. Its
 // shape is fixed, so it decodes without reflection; what it accepts and what it
 // gives is what encoding/json would, but for these rules of its own: keys match
@@ -42,6 +78,8 @@ type eventParser struct {
 	event      schemas.Event
 	items      []schemas.Item
 	attributes []schemas.Attribute
+	strict     bool     // an unknown key is a mistake
+	unknown    []string // of the line, by path
 	fields     [eventKeys]span
 	itemFields [itemKeys]span
 }
@@ -50,7 +88,7 @@ type eventParser struct {
 // next call, and only while line is left alone.
 func (p *eventParser) parse(line []byte) (*schemas.Event, error) {
 	p.buf, p.pos, p.depth, p.text = line, 0, 0, p.text[:0]
-	p.fields = [eventKeys]span{}
+	p.fields, p.unknown = [eventKeys]span{}, p.unknown[:0]
 	p.space()
 	if p.pos >= len(line) || line[p.pos] != '{' {
 		return nil, errors.New("not a JSON object (a CSV file needs a mapping)")
@@ -58,6 +96,8 @@ func (p *eventParser) parse(line []byte) (*schemas.Event, error) {
 	serr := p.object(func(key, value span) {
 		if i := p.eventKey(key); i >= 0 {
 			p.fields[i] = value
+		} else {
+			p.strange("", p.unquote(key))
 		}
 	})
 	if serr == nil {
@@ -73,7 +113,32 @@ func (p *eventParser) parse(line []byte) (*schemas.Event, error) {
 			p.fields[i] = span{}
 		}
 	}
-	return p.build()
+	e, err := p.build()
+	if len(p.unknown) > 0 && (err != nil || p.strict) {
+		key, names := p.unknown[0], eventNames
+		if rest, ok := strings.CutPrefix(key, inItems); ok {
+			key, names = rest, itemNames
+		}
+		text := fmt.Sprintf("%.60q is no key of it", p.unknown[0])
+		if w := meant(key, names); w != "" {
+			text += fmt.Sprintf(", did you mean %q?", w)
+		}
+		if err == nil {
+			return nil, errors.New(text)
+		}
+		return nil, fmt.Errorf("%w (%s)", err, text)
+	}
+	return e, err
+}
+
+// inItems stands before the unknown keys of items.
+const inItems = "items[]."
+
+// strange notes a key that is not known. What one line can hold of them is bounded.
+func (p *eventParser) strange(in, key string) {
+	if len(p.unknown) < moreKeys {
+		p.unknown = append(p.unknown, in+key) // copies nothing where in is empty: a view, as all that is parsed
+	}
 }
 
 func (p *eventParser) eventKey(key span) int {
@@ -272,6 +337,8 @@ func (p *eventParser) item(v span) (it schemas.Item, err error) {
 			p.itemFields[keyQuantity] = value
 		case "amount_minor":
 			p.itemFields[keyItemAmount] = value
+		default:
+			p.strange(inItems, p.unquote(key))
 		}
 	})
 	p.pos = back

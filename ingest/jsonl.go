@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/cespare/xxhash/v2"
@@ -18,6 +21,7 @@ type parsed struct {
 	entries   []entry
 	customers []uint64
 	problems  []Problem
+	strange   strange
 	lines     int64
 }
 
@@ -37,7 +41,7 @@ func (in *intake) jsonLines(ctx context.Context, source int, name string, r io.R
 	queue := make(chan job, in.options.Workers) // bounds the blocks in flight
 	for range in.options.Workers {
 		wg.Go(func() {
-			var p eventParser
+			p := eventParser{strict: in.options.Strict}
 			for j := range jobs {
 				j.done <- parseBlock(&p, j.block, source, name)
 			}
@@ -76,7 +80,7 @@ func (in *intake) jsonLines(ctx context.Context, source int, name string, r io.R
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if err := in.take(p); err != nil {
+		if err := in.take(name, p); err != nil {
 			return err
 		}
 	}
@@ -86,13 +90,34 @@ func (in *intake) jsonLines(ctx context.Context, source int, name string, r io.R
 	return readErr // written before queue was closed
 }
 
-func (in *intake) take(p parsed) error {
+// strange adds the unknown keys of a block, which comes behind those before it.
+func (in *intake) strange(source string, found strange) {
+	for _, key := range slices.Sorted(maps.Keys(found)) {
+		r := &in.report
+		i := slices.IndexFunc(r.Unknown, func(k UnknownKey) bool { return k.Source == source && k.Key == key })
+		if i < 0 {
+			if len(r.Unknown) >= moreKeys {
+				continue
+			}
+			names, rest := eventNames, key
+			if k, ok := strings.CutPrefix(key, inItems); ok {
+				names, rest = itemNames, k
+			}
+			i = len(r.Unknown)
+			r.Unknown = append(r.Unknown, UnknownKey{Source: source, Key: key, Line: found[key].Line, Meant: meant(rest, names)})
+		}
+		r.Unknown[i].Times += found[key].Times
+	}
+}
+
+func (in *intake) take(name string, p parsed) error {
 	in.report.Lines += p.lines
 	for _, problem := range p.problems {
 		if err := in.problem(problem); err != nil {
 			return err
 		}
 	}
+	in.strange(name, p.strange)
 	for _, h := range p.customers {
 		in.customers.add(h)
 	}
@@ -123,6 +148,12 @@ func parseBlock(p *eventParser, b lineBlock, source int, name string) parsed {
 		}
 		out.lines++
 		e, err := p.parse(text)
+		for _, key := range p.unknown {
+			if out.strange == nil {
+				out.strange = strange{}
+			}
+			out.strange.add(key, line)
+		}
 		if err != nil {
 			out.problems = append(out.problems, Problem{name, line, err.Error()})
 			continue

@@ -43,6 +43,12 @@ type Options struct {
 	// one fails Open with *ProblemsError. 0 stops at the first, -1 never stops.
 	MaxProblems int
 
+	// Strict makes an unknown key of JSON Lines a problem.
+	Strict bool
+
+	// Now is what Report.Future is counted from; 0: it is not.
+	Now schemas.EventTime
+
 	// Workers parse JSON Lines side by side; 0 means GOMAXPROCS. The result
 	// does not depend on it.
 	Workers int
@@ -192,6 +198,11 @@ func (in *intake) count(kind schemas.Kind, at schemas.EventTime) {
 		r.Last = at
 	}
 	r.Events++
+	if at < 0 {
+		r.Before1970++
+	} else if now := in.options.Now; now != 0 && at > now {
+		r.Future++
+	}
 	if kind == schemas.Order {
 		r.Orders++
 	}

@@ -66,6 +66,14 @@ type Report struct {
 	RefundLinesLinked, RefundLinesUnlinked   int64
 	RefundEventsLinked, RefundEventsUnlinked int64
 
+	// Unknown are keys of JSON Lines that set nothing, by source; at most
+	// 100. With Options.Strict each is a Problem too.
+	Unknown []UnknownKey
+
+	// Events that no task will take: their dates lie before 1970, or after
+	// Options.Now. Whether the latter is too far is the playbook's to say (future).
+	Before1970, Future int64
+
 	Rounded int64 // amounts that a mapping's rounding changed
 
 	First, Last schemas.EventTime // of the events; 0 without events
@@ -75,6 +83,26 @@ type Report struct {
 	Customers int64
 
 	SpilledBytes int64 // written to the temporary file
+}
+
+// UnknownKey is a key that no event has.
+type UnknownKey struct {
+	Source string
+	Key    string // items[].KEY inside items
+	Line   int64  // the first
+	Times  int64
+	Meant  string // the known key that it may stand for, "" if there is none
+}
+
+func (k UnknownKey) String() string {
+	text := fmt.Sprintf("%s:%d: %.60q is no key of an event and sets nothing", k.Source, k.Line, k.Key)
+	if k.Meant != "" {
+		text += fmt.Sprintf(", did you mean %q?", k.Meant)
+	}
+	if k.Times > 1 {
+		text += fmt.Sprintf(" (%d times)", k.Times)
+	}
+	return text
 }
 
 // customerSet counts different customers by a 64-bit hash of their ids: of

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"sort"
 	"strings"
+
+	"tidemark/spelling"
 )
 
 // Problem is one mistake in a playbook.
@@ -60,48 +62,9 @@ func (e *Errors) sort() {
 // didYouMean returns `, did you mean "x"?` for the nearest of words, or "" if
 // none is near enough to be a slip of the pen.
 func didYouMean(word string, words []string) string {
-	best, at := "", len([]rune(word))/3+1
-	if at > 4 {
-		at = 4
-	}
-	for _, w := range words {
-		if d := distance(strings.ToLower(word), strings.ToLower(w), at); d < at || d == at && best == "" {
-			best, at = w, d
-		}
-	}
+	best := spelling.Nearest(word, words)
 	if best == "" {
 		return ""
 	}
 	return fmt.Sprintf(", did you mean %q?", best)
-}
-
-// distance is the optimal string alignment distance: insertions, deletions,
-// substitutions and swaps of neighbours. Anything over limit comes back as
-// limit + 1.
-func distance(a, b string, limit int) int {
-	s, t := []rune(a), []rune(b)
-	if len(s)-len(t) > limit || len(t)-len(s) > limit {
-		return limit + 1
-	}
-	before := make([]int, len(t)+1)
-	last := make([]int, len(t)+1)
-	row := make([]int, len(t)+1)
-	for j := range last {
-		last[j] = j
-	}
-	for i := 1; i <= len(s); i++ {
-		row[0] = i
-		for j := 1; j <= len(t); j++ {
-			cost := 1
-			if s[i-1] == t[j-1] {
-				cost = 0
-			}
-			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+cost)
-			if i > 1 && j > 1 && s[i-1] == t[j-2] && s[i-2] == t[j-1] {
-				row[j] = min(row[j], before[j-2]+1)
-			}
-		}
-		before, last, row = last, row, before
-	}
-	return min(last[len(t)], limit+1)
 }

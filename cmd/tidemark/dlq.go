@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"sort"
@@ -14,9 +15,11 @@ import (
 	"unicode/utf8"
 
 	"tidemark/deadletters"
+	"tidemark/processor/core"
 	"tidemark/processor/rights"
 	"tidemark/publish"
 	"tidemark/schemas"
+	"tidemark/spelling"
 	"tidemark/tail"
 )
 
@@ -87,7 +90,9 @@ func (c *dlqListCmd) Run(ctx context.Context) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	reasons, n := map[string]int{}, 0
+	met := map[string]bool{}
 	err = deadletters.Read(ctx, cfg, func(l *deadletters.Letter) (bool, error) {
+		met[l.Reason] = true
 		if len(c.Reason) > 0 && !slices.Contains(c.Reason, l.Reason) {
 			return false, nil
 		}
@@ -107,9 +112,30 @@ func (c *dlqListCmd) Run(ctx context.Context) error {
 	if err := errors.Join(err, w.Flush()); err != nil {
 		return err
 	}
+	if err := knownReasons(c.Reason, met); err != nil {
+		return err
+	}
 	say("%d dead letters", n)
 	for _, r := range sorted(reasons) {
 		say("  %-24s %9d", r, reasons[r])
+	}
+	return nil
+}
+
+// knownReasons says that none of the reasons asked for is misspelt: it stands in some
+// dead letter, or this version gives it.
+func knownReasons(asked []string, met map[string]bool) error {
+	known := slices.Concat(core.Reasons(), slices.Collect(maps.Keys(met)))
+	slices.Sort(known)
+	for _, r := range asked {
+		if slices.Contains(known, r) {
+			continue
+		}
+		text := fmt.Sprintf("--reason %s: no dead letter has it and no version gives it", r)
+		if w := spelling.Nearest(r, known); w != "" {
+			text += fmt.Sprintf("; did you mean %s?", w)
+		}
+		return usageError{errors.New(text + "; `tidemark dlq list` says what is there")}
 	}
 	return nil
 }
@@ -272,8 +298,10 @@ func (c *dlqReplayCmd) Run(ctx context.Context) error {
 		names = append(names, deadletters.ParseName(id))
 	}
 	named := make([]bool, len(names))
+	met := map[string]bool{}
 	var letters []*deadletters.Letter
 	if err := deadletters.Read(ctx, cfg, func(l *deadletters.Letter) (bool, error) {
+		met[l.Reason] = true
 		take := c.All || slices.Contains(c.Reason, l.Reason)
 		for i, n := range names {
 			if n.Names(l) {
@@ -285,6 +313,9 @@ func (c *dlqReplayCmd) Run(ctx context.Context) error {
 		}
 		return false, nil
 	}); err != nil {
+		return err
+	}
+	if err := knownReasons(c.Reason, met); err != nil {
 		return err
 	}
 	if i := slices.Index(named, false); i >= 0 {

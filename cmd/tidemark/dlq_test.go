@@ -136,6 +136,15 @@ func TestDeadLetterRoundTrip(t *testing.T) {
 	if len(only) != 1 || only[0].Step != "schema" {
 		t.Fatalf("by reason: %+v", only)
 	}
+	for _, verb := range []string{"list", "replay"} {
+		r := tidemark(t, append([]string{"dlq", verb, "--reason", "unknown_shema"}, conn...)...)
+		if r.code != 2 || !strings.Contains(r.stderr, "no dead letter has it and no version gives it; did you mean unknown_schema?") {
+			t.Errorf("%s with a misspelt reason: exit %d, %s", verb, r.code, r.stderr)
+		}
+	}
+	if r := good(t, append([]string{"dlq", "list", "--reason", "too_late"}, conn...)...); !strings.Contains(r.stderr, "0 dead letters") {
+		t.Errorf("a reason that no dead letter has: %s", r.stderr)
+	}
 	bad := list[0]
 	if bad.ID == only[0].ID {
 		bad = list[1]

@@ -13,6 +13,7 @@ import (
 	"tidemark/playbook"
 	"tidemark/processor/rights"
 	"tidemark/publish"
+	"tidemark/schemas"
 )
 
 type publishCmd struct {
@@ -23,6 +24,7 @@ type publishCmd struct {
 	DryRun   bool     `help:"Print the first ten events, all problems and what would be published; write nothing and ask no cluster."`
 	Resume   string   `help:"File that keeps what is acknowledged; a later run over the same files goes on from there." placeholder:"FILE"`
 	Problems int      `help:"How many bad lines to pass over and report; --problems=-1: all." default:"0"`
+	Strict   bool     `help:"Refuse lines of JSON Lines with keys that no event has; else they are told of and set nothing."`
 	Files    []string `arg:"" help:"Files of events; - is standard input."`
 }
 
@@ -51,7 +53,7 @@ func (p *publishCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return usageError{err}
 	}
-	options := ingest.Options{Zone: zone, MaxProblems: p.Problems}
+	options := ingest.Options{Zone: zone, MaxProblems: p.Problems, Strict: p.Strict, Now: schemas.EventTime(time.Now().UnixMilli())}
 	if p.DryRun {
 		options.MaxProblems = -1
 	}
@@ -233,6 +235,15 @@ func (p *publishCmd) report(rep ingest.Report) {
 			customers = "more than a million"
 		}
 		say("from %s to %s, %s customers", day(int64(rep.First)), day(int64(rep.Last)), customers)
+	}
+	for _, k := range rep.Unknown {
+		say("%v", k)
+	}
+	if rep.Before1970 > 0 {
+		say("before 1970: %d events; they will be dead letters (before_1970)", rep.Before1970)
+	}
+	if rep.Future > 0 {
+		say("in the future: %d events, the last of %s; what lies further ahead than the playbook's `future` (10m if it says nothing) when it is read will be a dead letter (in_the_future)", rep.Future, day(int64(rep.Last)))
 	}
 	for _, s := range rep.Skipped {
 		say("left out: %d lines, %s", s.Lines, s.Reason)

@@ -267,3 +267,37 @@ func TestDryRun(t *testing.T) {
 		}
 	}
 }
+
+// What a dry run of JSON Lines flags beside lines that make no event: keys that set
+// nothing, with what may have been meant, and dates that no task will take.
+func TestDryRunFlags(t *testing.T) {
+	future := time.Now().Add(72 * time.Hour).UTC().Format(time.RFC3339)
+	data := write(t, "events.jsonl", `{"event_id":"1","customer_id":"ann","order_id":"o1","type":"PAID","occurred_at":"2024-01-05T10:00:00Z","amount_minor":1200,"currency":"EUR","chanel":"web","shop":"x"}
+{"event_id":"2","customer_id":"ann","type":"page.viewed","occurred_at":"1969-12-31T23:59:59Z","chanel":"app"}
+{"event_id":"3","customer_id":"ann","type":"page.viewed","occurred_at":"`+future+`"}
+{"event_id":"4","customer_id":"ann","order_id":"o4","type":"PAID","occurred_at":"2024-01-06T10:00:00Z","amount_minor":1,"currency":"EUR","items":[{"sku":"a","quantity":1,"amount_minor":1,"catgory":"tea"}]}
+`)
+	r := good(t, "publish", "--dry-run", data)
+	for _, want := range []string{
+		`:1: "chanel" is no key of an event and sets nothing, did you mean "channel"? (2 times)`,
+		`:1: "shop" is no key of an event and sets nothing` + "\n",
+		`:4: "items[].catgory" is no key of an event and sets nothing, did you mean "category"?`,
+		"before 1970: 1 events; they will be dead letters",
+		"in the future: 1 events, the last of " + future,
+	} {
+		if !strings.Contains(r.stderr, want) {
+			t.Errorf("it does not say %s:\n%s", want, r.stderr)
+		}
+	}
+	if strings.Count(r.out, "\n") != 4 {
+		t.Errorf("it shows\n%s", r.out)
+	}
+	r = tidemark(t, "publish", "--dry-run", "--strict", data)
+	if r.code != 1 || !strings.Contains(r.stderr, `:2: "chanel" is no key of it, did you mean "channel"?`) || strings.Count(r.out, "\n") != 1 {
+		t.Errorf("strict: exit %d\n%s%s", r.code, r.out, r.stderr)
+	}
+	data = write(t, "more.jsonl", `{"event_id":"1","customer_id":"ann","order_id":"o1","type":"PAID","occurred_at":"2024-01-05T10:00:00Z","amount":"12.00","currency":"EUR"}`+"\n")
+	if r = tidemark(t, "publish", "--dry-run", data); !strings.Contains(r.stderr, `:1: amount_minor is missing ("amount" is no key of it, did you mean "amount_minor"?)`) {
+		t.Errorf("a missing key beside an unknown one:\n%s", r.stderr)
+	}
+}

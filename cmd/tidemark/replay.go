@@ -73,6 +73,9 @@ func (r *replayCmd) Run(ctx context.Context) error {
 	for _, p := range events.Report().Problems {
 		fmt.Fprintln(os.Stderr, p)
 	}
+	for _, k := range events.Report().Unknown {
+		fmt.Fprintln(os.Stderr, k)
+	}
 
 	out := bufio.NewWriterSize(os.Stdout, 1<<20)
 	w := jsonWriter{w: out}

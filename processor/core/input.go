@@ -148,3 +148,13 @@ func (Empty) Customers(dst []string, _ string, _ bool, _ int) ([]string, error) 
 	return dst, nil
 }
 func (Empty) EachHistogram(func(k, v []byte) error) error { return nil }
+
+// Reasons are all reasons of dead letters.
+func Reasons() []string {
+	return []string{
+		ReasonTooLarge, ReasonNoValue, ReasonBadFrame, ReasonUnknownSchema, ReasonBadSchema, ReasonUndecodable, ReasonKeyMissing,
+		ReasonKeyMismatch, ReasonWrongPartition, ReasonBadCustomer, ReasonBadOrder, ReasonBadEvent, ReasonUnknownType, ReasonNegativeAmount,
+		ReasonNoRate, ReasonBefore1970, ReasonFuture, ReasonTooLate, ReasonRefundExceeds, ReasonRefundUnmatched, ReasonBadPoints, ReasonOverdrawn,
+		ReasonNotClaimable, ReasonOverflow,
+	}
+}

@@ -70,7 +70,7 @@ func (b *bench) takeover(ctx context.Context, p *processor, cfg orders.Config) e
 	// The same shop goes on, at a rate, until the measurement is over.
 	more := cfg
 	more.Seed, more.Warm, more.Events = cfg.Seed+2000, false, 1_000_000
-	more.Start = time.UnixMilli(int64(old.End())).Add(90 * 24 * time.Hour)
+	more.Start = time.UnixMilli(int64(old.End())).Add(7 * 24 * time.Hour) // behind what restart publishes
 	g, err := orders.New(more)
 	if err != nil {
 		return err
@@ -79,7 +79,12 @@ func (b *bench) takeover(ctx context.Context, p *processor, cfg orders.Config) e
 	loaded := make(chan error, 1)
 	go func() { loaded <- b.trickle(lctx, p.app, g, takeoverRate) }()
 	defer func() { stop(); <-loaded }()
-	time.Sleep(3 * time.Second) // both work at the rate
+	time.Sleep(2 * time.Second)
+	for _, m := range []*processor{p, other} { // both work at the rate, with nothing else left to do
+		if err := m.until(ctx, func(s sample) bool { return s.all.Sum("tidemark_input_lag") < 2*takeoverRate }); err != nil {
+			return err
+		}
+	}
 	before, err := other.sample(ctx)
 	if err != nil {
 		return err
