@@ -60,6 +60,9 @@ type Store struct {
 //     them again was half the cost of cold customers (bench/README.md).
 //   - No compression: rows are hashes and varints, which shrink by a tenth and
 //     cost a quarter of the reads' time to unpack.
+//   - Compactions of L0 only from six overlapping flushes on, and one level below
+//     it up to 256 MiB: rows come at random, so each compaction of L0 writes all of
+//     the level below again, however little it brings.
 //   - A WAL that is written and not synced: see the package's contract.
 func Open(dir string, o Options) (_ *Store, err error) {
 	if o.FS == nil {
@@ -77,9 +80,9 @@ func Open(dir string, o Options) (_ *Store, err error) {
 		Cache:                       o.Cache,
 		MemTableSize:                o.MemTable,
 		MemTableStopWritesThreshold: 4,
-		L0CompactionThreshold:       4,
-		L0StopWritesThreshold:       20,
-		LBaseMaxBytes:               64 << 20,
+		L0CompactionThreshold:       12, // Pebble's score is twice the depth over this
+		L0StopWritesThreshold:       48,
+		LBaseMaxBytes:               256 << 20,
 		MaxOpenFiles:                512,
 		FormatMajorVersion:          pebble.FormatNewest,
 		Logger:                      g,

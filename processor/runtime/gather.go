@@ -7,7 +7,7 @@ import (
 )
 
 // gatherFor bounds, with the beat, how long a task that is far behind waits for a full batch.
-const gatherFor = 100 * time.Millisecond
+const gatherFor = 500 * time.Millisecond
 
 // gathering says that the task is far behind and its queues do not hold a full
 // batch yet, while more is on its way: taken by the handful, each record costs a
