@@ -11,6 +11,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"tidemark/ingest"
@@ -83,6 +84,7 @@ func (r *replayCmd) Run(ctx context.Context) error {
 	o := replay.Options{
 		App: r.App, Playbook: pb, Partitions: r.Partitions, Partition: source.Partition,
 		Until: until, FireFrom: from, Wall: schemas.EventTime(time.Now().UnixMilli()),
+		Chunk: replayChunk, Together: together,
 		Emit: func(task int32, x *core.Out) error {
 			if r.Summary {
 				counts[string(x.Topic)]++
@@ -94,7 +96,9 @@ func (r *replayCmd) Run(ctx context.Context) error {
 	if until > o.Wall {
 		o.Wall = until
 	}
-	res, err := replay.Run(ctx, o, events.Next)
+	next, stop := ahead(events.Next)
+	res, err := replay.Run(ctx, o, next)
+	stop()
 	if err != nil {
 		return err
 	}
@@ -105,6 +109,62 @@ func (r *replayCmd) Run(ctx context.Context) error {
 		}
 	}
 	return out.Flush()
+}
+
+// replayChunk is how many events all tasks work on between two hand-overs: many,
+// so that no processor waits long for the slowest task.
+const replayChunk = 16 << 10
+
+// together works on all tasks of a replay at once.
+func together(n int, do func(int)) {
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() { do(i) })
+	}
+	all.Wait()
+}
+
+// ahead reads events some thousands ahead of who takes them; stop ends it, and
+// returns once the source is left alone.
+func ahead(source func() (*schemas.Event, error)) (next func() (*schemas.Event, error), stop func()) {
+	type page struct {
+		events []*schemas.Event
+		err    error // after the events
+	}
+	pages, quit, done := make(chan page, 8), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			p := page{events: make([]*schemas.Event, 0, 2048)}
+			for p.err == nil && len(p.events) < cap(p.events) {
+				var e *schemas.Event
+				if e, p.err = source(); p.err == nil {
+					p.events = append(p.events, e)
+				}
+			}
+			select {
+			case pages <- p:
+			case <-quit:
+				return
+			}
+			if p.err != nil {
+				return
+			}
+		}
+	}()
+	var now page
+	at := 0
+	next = func() (*schemas.Event, error) {
+		for at == len(now.events) {
+			if now.err != nil {
+				return nil, now.err
+			}
+			now, at = <-pages, 0
+		}
+		at++
+		return now.events[at-1], nil
+	}
+	return next, func() { close(quit); <-done }
 }
 
 // jsonWriter writes what a task publishes, one object a line.

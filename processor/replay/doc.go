@@ -8,7 +8,8 @@
 //   - The same history, playbook and options give the same triggers in the same
 //     order, whatever the machine.
 //   - The triggers of one customer do not depend on the number of partitions.
-//   - One goroutine, one pass; memory grows with the customers, not the events.
+//   - It starts no goroutine, and works on several tasks at once only through
+//     Options.Together; one pass; memory grows with the customers, not the events.
 //
 // It may import core and what core may import.
 package replay

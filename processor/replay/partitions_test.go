@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sort"
+	"sync"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -68,6 +69,19 @@ recall:
 				}}, slice(events))
 			return all
 		}
+		inOrder := func(together func(int, func(int)), partitions int32, chunk int) (all []string) {
+			run(t, replay.Options{Playbook: pb, Partitions: partitions, Partition: spread, Chunk: chunk, Together: together,
+				Until: events[len(events)-1].OccurredAt + 90*schemas.Day,
+				Emit: func(task int32, o *core.Out) error {
+					all = append(all, fmt.Sprint(task)+string(o.Topic)+o.Key+string(o.Body))
+					return nil
+				}}, slice(events))
+			return all
+		}
+		n, chunk := rapid.Int32Range(1, 5).Draw(rt, "tasks"), rapid.IntRange(1, 20).Draw(rt, "piece")
+		if one, many := inOrder(nil, n, chunk), inOrder(atOnce, n, chunk); !slices.Equal(one, many) {
+			rt.Fatalf("%d records by one task after the other, %d at once, or others, or in another order", len(one), len(many))
+		}
 		want := said(1, 0)
 		got := said(rapid.Int32Range(2, 5).Draw(rt, "partitions"), rapid.IntRange(1, 20).Draw(rt, "chunk"))
 		if len(got) != len(want) {
@@ -79,4 +93,13 @@ recall:
 			}
 		}
 	})
+}
+
+// atOnce runs all tasks at the same time.
+func atOnce(n int, do func(int)) {
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() { do(i) })
+	}
+	all.Wait()
 }

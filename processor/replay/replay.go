@@ -29,6 +29,11 @@ type Options struct {
 	// Chunk is how many events are read between two deliveries; default 4096.
 	// It changes the order between customers and nothing else.
 	Chunk int
+	// Together runs do(0) to do(n-1) and returns when all are done: on several
+	// processors, if it likes. What is published and in which order is the same,
+	// since tasks hand their messages over between two such calls. Nil: one after
+	// the other.
+	Together func(n int, do func(i int))
 }
 
 // ErrClock means that the playbook is for a live feed.
@@ -47,6 +52,12 @@ type task struct {
 	at    int // of queue: what is not taken yet
 	inbox []core.Record
 	next  [schemas.Inputs]schemas.Offset
+
+	// Of the round under way, which the task alone works on.
+	decided []*core.Ready
+	moved   bool
+	waiting string
+	err     error
 }
 
 type run struct {
@@ -67,6 +78,13 @@ func Run(ctx context.Context, o Options, next func() (*schemas.Event, error)) (*
 	}
 	if o.Chunk <= 0 {
 		o.Chunk = 4096
+	}
+	if o.Together == nil {
+		o.Together = func(n int, do func(int)) {
+			for i := range n {
+				do(i)
+			}
+		}
 	}
 	r := &run{o: o, res: &Result{}}
 	first, err := next()
@@ -140,29 +158,22 @@ func Run(ctx context.Context, o Options, next func() (*schemas.Event, error)) (*
 	return r.res, nil
 }
 
-// pump runs all tasks as far as they come, carrying messages between them.
+// pump runs all tasks as far as they come, carrying messages between them: round
+// by round, in each of which every task goes as far as it can by itself.
 func (r *run) pump(upTo schemas.EventTime, end bool) error {
 	for {
+		r.o.Together(len(r.tasks), func(i int) { r.tasks[i].round(upTo, r.o.Wall) })
 		progress, waiting := false, ""
 		for i, t := range r.tasks {
-			for {
-				moved, done, err := r.one(t, upTo)
-				if err != nil {
-					return fmt.Errorf("task %d: %w", i, err)
-				}
-				progress = progress || moved
-				flushed, err := r.flush(int32(i), t)
-				if err != nil {
-					return err
-				}
-				progress = progress || flushed
-				if done {
-					break
-				}
-				if !moved && !flushed {
-					waiting = t.core.Blocked()
-					break
-				}
+			if err := r.deliver(int32(i), t); err != nil {
+				return err
+			}
+			if t.err != nil {
+				return fmt.Errorf("task %d: %w", i, t.err)
+			}
+			progress = progress || t.moved
+			if t.waiting != "" {
+				waiting = t.waiting
 			}
 		}
 		if !progress {
@@ -174,17 +185,42 @@ func (r *run) pump(upTo schemas.EventTime, end bool) error {
 	}
 }
 
+// round runs a task until it is done or waits, and keeps what it decided.
+func (t *task) round(upTo, wall schemas.EventTime) {
+	t.moved, t.waiting = false, ""
+	for {
+		moved, done, err := t.one(upTo, wall)
+		if err != nil {
+			t.err = err
+			return
+		}
+		rd := t.core.Ready()
+		if rd != nil {
+			t.core.Applied(rd.Sequence)
+			t.decided = append(t.decided, rd)
+		}
+		t.moved = t.moved || moved || rd != nil
+		if done {
+			return
+		}
+		if !moved && rd == nil {
+			t.waiting = t.core.Blocked()
+			return
+		}
+	}
+}
+
 // one gives a task what it may take; done: it took all and ticked to upTo.
-func (r *run) one(t *task, upTo schemas.EventTime) (moved, done bool, err error) {
+func (t *task) one(upTo, wall schemas.EventTime) (moved, done bool, err error) {
 	if len(t.inbox) > 0 {
-		n, err := t.core.Take(t.inbox, r.o.Wall)
+		n, err := t.core.Take(t.inbox, wall)
 		t.inbox = t.inbox[n:]
 		if err != nil || n > 0 {
 			return n > 0, false, err
 		}
 	}
 	if t.at < len(t.queue) {
-		n, err := t.core.Take(t.queue[t.at:], r.o.Wall)
+		n, err := t.core.Take(t.queue[t.at:], wall)
 		t.at += n
 		if err != nil || t.at < len(t.queue) {
 			return n > 0, false, err
@@ -193,17 +229,24 @@ func (r *run) one(t *task, upTo schemas.EventTime) (moved, done bool, err error)
 		return true, false, nil
 	}
 	before := t.core.Clock()
-	done, err = t.core.Tick(upTo, r.o.Wall)
+	done, err = t.core.Tick(upTo, wall)
 	return t.core.Clock() > before, done, err
 }
 
-// flush carries out what a task decided.
-func (r *run) flush(i int32, t *task) (bool, error) {
-	rd := t.core.Ready()
-	if rd == nil {
-		return false, nil
+// deliver carries out what a task decided in a round.
+func (r *run) deliver(i int32, t *task) error {
+	for _, rd := range t.decided {
+		if err := r.flush(i, rd); err != nil {
+			return err
+		}
 	}
-	t.core.Applied(rd.Sequence)
+	clear(t.decided)
+	t.decided = t.decided[:0]
+	return nil
+}
+
+// flush carries out what one Ready holds.
+func (r *run) flush(i int32, rd *core.Ready) error {
 	r.res.Repeats += rd.Stats.Repeats
 	for _, d := range rd.Stats.Dead {
 		r.res.Dead += d.N
@@ -212,7 +255,7 @@ func (r *run) flush(i int32, t *task) (bool, error) {
 		r.res.Triggers++
 		if r.o.Emit != nil {
 			if err := r.o.Emit(i, &rd.Out[k]); err != nil {
-				return false, err
+				return err
 			}
 		}
 	}
@@ -223,10 +266,10 @@ func (r *run) flush(i int32, t *task) (bool, error) {
 	}
 	for _, m := range rd.Controls {
 		if err := r.broadcast(m); err != nil {
-			return false, err
+			return err
 		}
 	}
-	return true, nil
+	return nil
 }
 
 func (r *run) broadcast(m *schemas.Control) error {
