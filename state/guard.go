@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -45,19 +46,20 @@ type guard struct {
 	err    error
 	failed chan struct{} // closed with err
 
-	stall   sync.Mutex     // held by whoever waits for room
-	severed chan struct{}  // closed: no more writes
-	cut     sync.RWMutex   // read-locked by each write under way
-	gone    bool           // under cut
-	lock    io.Closer      // of the folder; under cut
-	busy    sync.WaitGroup // calls of Pebble that guarded left behind
+	stall   chan struct{}                 // taken by whoever waits for room
+	waits   atomic.Pointer[chan struct{}] // closed when there is room again; nil: nobody waits
+	severed chan struct{}                 // closed: no more writes
+	cut     sync.RWMutex                  // read-locked by each write under way
+	gone    bool                          // under cut
+	lock    io.Closer                     // of the folder; under cut
+	busy    sync.WaitGroup                // calls of Pebble that guarded left behind
 }
 
 func newGuard(base vfs.FS, dir string, onStall func(string), quit <-chan struct{}) *guard {
 	if onStall == nil {
 		onStall = func(string) {}
 	}
-	return &guard{base: base, dir: dir, onStall: onStall, quit: quit, failed: make(chan struct{}), severed: make(chan struct{})}
+	return &guard{base: base, dir: dir, onStall: onStall, quit: quit, failed: make(chan struct{}), stall: make(chan struct{}, 1), severed: make(chan struct{})}
 }
 
 // fs is the file system to give to Pebble.
@@ -68,11 +70,15 @@ const roomBytes = 4 << 20
 
 // awaitRoom returns when the disk takes data again, or when the store is abandoned.
 func (g *guard) awaitRoom() {
-	g.stall.Lock()
-	defer g.stall.Unlock()
+	// A channel and no lock: under testing/synctest time goes on while others wait.
+	g.stall <- struct{}{}
+	defer func() { <-g.stall }()
 	if g.room() { // somebody has waited already
 		return
 	}
+	over := make(chan struct{})
+	g.waits.Store(&over)
+	defer func() { g.waits.Store(nil); close(over) }()
 	g.onStall(fmt.Sprintf("the disk of %s is full; make room, it goes on by itself", g.dir))
 	defer g.onStall("")
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
@@ -315,6 +321,14 @@ func (g *guard) dropped() {
 func (s *Store) guarded(fn func() error) error {
 	if err := s.g.Err(); err != nil {
 		return err
+	}
+	// Nothing begins while the disk is full: it would wait inside Pebble, with locks.
+	if over := s.g.waits.Load(); over != nil {
+		select {
+		case <-*over:
+		case <-s.g.failed:
+			return s.g.Err()
+		}
 	}
 	done := make(chan error, 1)
 	s.g.busy.Add(1)

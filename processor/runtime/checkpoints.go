@@ -94,7 +94,7 @@ func (l *life) save(ctx context.Context, s *checkpoint.Saver, last int64) (check
 	if err != nil {
 		return checkpoint.Saved{}, err
 	}
-	return s.Save(ctx, copyDir, &p, checkpoint.Head{Epoch: int32(l.prod.Epoch()), Writer: l.cfg.Instance, Now: l.cfg.Now()})
+	return s.Save(ctx, copyDir, &p, checkpoint.Head{Epoch: l.epoch, Writer: l.cfg.Instance, Now: l.cfg.Now()})
 }
 
 // collectWithin is how old the last commit of this life may be for a deletion.

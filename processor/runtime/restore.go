@@ -57,6 +57,7 @@ func (l *life) restore(ctx context.Context, following bool) error {
 		if restored, err = l.fromCheckpoint(ctx, end, pos.Sequence, core.Engine); err != nil {
 			return err
 		}
+		l.looked = true
 		if pos, err = l.store.Position(); err != nil {
 			return err
 		}

@@ -99,13 +99,13 @@ func (m *Manager) runTask(ctx context.Context, task int32) {
 			chunks: make(chan chunk, 1), spare: make(chan *slab, spareSlabs), failed: make(chan error, 1), commits: make(chan job, 1),
 			results: make(chan result, 1), probes: make(chan probe), nudge: make(chan struct{}, 1), committed: m.note, ranBefore: m.ranBefore,
 			skew: clocks, seek: seek, saving: m.saving, uploads: m.uploads}
-		seek = false
 		var err error
 		if is == follow {
 			err = l.follow(lctx)
 		} else {
 			err = l.run(lctx)
 		}
+		seek = l.seek && !l.looked // it could not look: the place of the checkpoints may have been away
 		ended := lctx.Err() != nil
 		wait := func(d time.Duration) {
 			select {

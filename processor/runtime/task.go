@@ -65,9 +65,11 @@ type life struct {
 	landings  int            // commits of this life
 	status    string
 	reach     reach
+	epoch     int32 // of the producer, in this life
 	committed func(task int32, in [schemas.Inputs]schemas.Offset)
 
 	seek       bool          // the input is gone: restore only from a checkpoint beyond the store
+	looked     bool          // and that was looked for
 	saving     chan struct{} // one checkpoint of the process at a time
 	uploads    *rate.Limiter
 	rewriteDue time.Time // when the store is to be rewritten without erased customers; zero: never
@@ -113,7 +115,8 @@ func (l *life) run(ctx context.Context) (err error) {
 		<-ctx.Done()
 		return nil
 	}
-	l.core.SetEpoch(int32(l.prod.Epoch()))
+	l.epoch = int32(l.prod.Epoch())
+	l.core.SetEpoch(l.epoch)
 
 	inner, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})

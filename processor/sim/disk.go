@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
@@ -19,12 +20,13 @@ type disk struct {
 	fs   vfs.FS
 	link *link
 
-	full  atomic.Bool
-	slow  atomic.Int64 // of each batch, nanoseconds
-	after atomic.Int64 // ends the process at the so manieth write from now; 0: never
-	once  sync.Once
-	left  *vfs.MemFS // what was there when the process ended in a write
-	ended func()     // tells the scheduler
+	full    atomic.Bool
+	refused *atomic.Int64 // counts what a full disk did not take
+	slow    atomic.Int64  // of each batch, nanoseconds
+	after   atomic.Int64  // ends the process at the so manieth write from now; 0: never
+	once    sync.Once
+	left    *vfs.MemFS // what was there when the process ended in a write
+	ended   func()     // tells the scheduler
 }
 
 func newDisk(mem *vfs.MemFS, l *link, ended func()) *disk {
@@ -44,10 +46,8 @@ func (d *disk) MaybeError(op errorfs.Op) error {
 	switch op.Kind {
 	case errorfs.OpCreate, errorfs.OpFileWrite, errorfs.OpFilePreallocate, errorfs.OpReuseForWrite, errorfs.OpMkdirAll:
 		if d.full.Load() {
-			// The store's library can't go on after a failed write and ends the
-			// process; this one ends here, and what it still does reaches nobody.
-			d.end()
-			return nil
+			d.refused.Add(1)
+			return syscall.ENOSPC
 		}
 	}
 	if d.after.Load() > 0 && d.after.Add(-1) == 0 {
@@ -63,6 +63,18 @@ func (d *disk) end() {
 		d.link.dead.Store(true)
 		d.ended()
 	})
+}
+
+// newMem is an empty disk, with a data folder that no loss of power takes away:
+// without that nothing in it would ever count as synced.
+func newMem() *vfs.MemFS {
+	m := vfs.NewCrashableMem()
+	must(m.MkdirAll(dataDir, 0o700))
+	root, err := m.OpenDir("/")
+	must(err)
+	must(root.Sync())
+	must(root.Close())
+	return m
 }
 
 // crash gives what a disk holds after a loss of power: all that was synced and

@@ -31,8 +31,14 @@
 // processor itself. A bubble ends only when every goroutine in it has, so a run
 // also shows that no life of a processor or store leaves one behind.
 //
-// Not in it yet: a disk that stays full under a running store (it ends the process
-// here), blob checkpoints, standbys.
+// Half of the scripts have a blob store, of which requests are lost, late, done
+// twice or torn, which is away or slow, and loses or damages what it holds; half of
+// those with several processes have standbys, which are promoted first. A task that
+// stops since its input is gone is in order only if no whole checkpoint in the blob
+// store would have let it go on. A full disk takes no write until there is room.
+//
+// Not in it: the collection of old checkpoints (nothing gets a day old here), a
+// journal that was cut.
 //
 // Only tests may import it: it runs inside a test's bubble.
 package sim

@@ -47,6 +47,14 @@ const (
 	ExpireInput      Kind = "expire-input"
 
 	RegistryAway Kind = "registry-away"
+
+	// Of the blob store. What befalls one request to it is spelled as for brokers,
+	// with BlobPut, BlobGet, BlobList as API.
+	TornPut     Kind = "torn-put" // a name that holds less than was put
+	BlobsAway   Kind = "blobs-away"
+	BlobsSlow   Kind = "blobs-slow"
+	MissingBlob Kind = "missing-blob"
+	DamagedBlob Kind = "damaged-blob"
 )
 
 // Before and After are the stages of a request at which a fault may strike.
@@ -68,7 +76,7 @@ type Fault struct {
 
 func (f *Fault) staged(stage string) bool {
 	switch f.Kind {
-	case LoseRequest, LoseResponse, DelayRequest, DelayResponse, LateRequest, Duplicate, Refuse:
+	case LoseRequest, LoseResponse, DelayRequest, DelayResponse, LateRequest, Duplicate, Refuse, TornPut:
 		return false
 	}
 	return f.Stage == stage
@@ -82,12 +90,15 @@ type Script struct {
 	Events int
 	Until  time.Duration // load and faults end; what runs on must then catch up
 	Faults []*Fault
+
+	Standbys    int  // copies of each task that follow it elsewhere: 0 or 1
+	Checkpoints bool // there is a blob store
 }
 
 // String is the form that Parse reads.
 func (s Script) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "seed=%d tasks=%d procs=%d events=%d until=%v\n", s.Seed, s.Tasks, s.Procs, s.Events, s.Until)
+	fmt.Fprintf(&b, "seed=%d tasks=%d procs=%d events=%d until=%v standbys=%d checkpoints=%v\n", s.Seed, s.Tasks, s.Procs, s.Events, s.Until, s.Standbys, s.Checkpoints)
 	for _, f := range s.Faults {
 		fmt.Fprintf(&b, "at=%v kind=%s proc=%d api=%s stage=%s for=%v n=%d\n", f.At, f.Kind, f.Proc, f.API, f.Stage, f.For, f.N)
 	}
@@ -118,6 +129,10 @@ func Parse(text string) (Script, error) {
 				number(&s.Procs)
 			case "events":
 				number(&s.Events)
+			case "standbys":
+				number(&s.Standbys)
+			case "checkpoints":
+				number(&s.Checkpoints)
 			case "until":
 				span(&s.Until)
 			case "at":
@@ -152,12 +167,13 @@ func Parse(text string) (Script, error) {
 var (
 	requestKinds = []Kind{LoseRequest, LoseResponse, DelayRequest, DelayResponse, LateRequest, Duplicate, Refuse}
 	processKinds = []Kind{Kill, PowerLoss, KillAtWrite, Stop, WipeDisk, CorruptTable, SlowDisk, FullDisk, ClockForward, ClockBack}
+	blobKinds    = []Kind{BlobsAway, BlobsSlow, MissingBlob, DamagedBlob}
 	worldKinds   = []Kind{Rebalance, TwoOwners, Fence, MoveLeaders, MoveCoordinators, RestartBroker, RestartTail, RegistryAway}
 )
 
 // Kinds lists every kind of fault.
 func Kinds() []Kind {
-	return slices.Concat(requestKinds, processKinds, worldKinds, []Kind{ExpireInput})
+	return slices.Concat(requestKinds, processKinds, worldKinds, blobKinds, []Kind{ExpireInput})
 }
 
 // Generate makes the script of a seed.
@@ -229,19 +245,65 @@ func Generate(seed uint64) Script {
 	if rng.IntN(12) == 0 {
 		s.Faults = append(s.Faults, &Fault{At: ms(1000, 8000), Kind: ExpireInput, Proc: -1, N: rng.IntN(int(s.Tasks))})
 	}
+	s.more(rand.New(rand.NewPCG(seed, 13)))
 	slices.SortStableFunc(s.Faults, func(a, b *Fault) int { return int(a.At - b.At) })
 	return s
 }
 
+// more adds what a script has beside its brokers and processes: a blob store,
+// standbys, and disks that stay full. It draws from a source of its own.
+func (s *Script) more(rng *rand.Rand) {
+	ms := func(from, to int) time.Duration { return time.Duration(from+rng.IntN(to-from)) * time.Millisecond }
+	any := func() int { return rng.IntN(s.Procs) }
+	if s.Procs > 1 && rng.IntN(2) == 0 {
+		s.Standbys = 1
+	}
+	if rng.IntN(6) == 0 { // for long: others take over, or nobody can
+		at := ms(500, 4000)
+		s.Faults = append(s.Faults, &Fault{At: at, Kind: FullDisk, Proc: any(), For: ms(2500, int((s.Until - at).Milliseconds()))})
+	}
+	if s.Checkpoints = rng.IntN(2) == 0; !s.Checkpoints {
+		return
+	}
+	kinds := []Kind{LoseRequest, LoseResponse, LateRequest, DelayRequest, Duplicate, TornPut}
+	for range 1 + rng.IntN(6) {
+		f := &Fault{At: ms(500, int(s.Until.Milliseconds())), Proc: any(), For: ms(1, 3000)}
+		switch k := rng.IntN(10); {
+		case k < 5:
+			f.Kind, f.API = kinds[rng.IntN(len(kinds))], blobPut
+			if f.Kind != TornPut && rng.IntN(4) == 0 {
+				f.API = []string{blobGet, blobList}[rng.IntN(2)]
+			}
+		case k < 6:
+			f.Kind, f.API, f.Stage, f.N = []Kind{Kill, PowerLoss}[rng.IntN(2)], []string{blobPut, blobPut, blobGet}[rng.IntN(3)], []string{Before, After}[rng.IntN(2)], rng.IntN(100)
+		default:
+			f.Kind, f.Proc = blobKinds[rng.IntN(len(blobKinds))], -1
+		}
+		s.Faults = append(s.Faults, f)
+	}
+	if rng.IntN(2) == 0 { // an empty disk, and at times no way back but a checkpoint
+		at := ms(1500, 7000)
+		s.Faults = append(s.Faults, &Fault{At: at, Kind: WipeDisk, Proc: any()})
+		if rng.IntN(4) == 0 {
+			s.Faults = append(s.Faults, &Fault{At: at - ms(1, 1000), Kind: ExpireInput, Proc: -1, N: rng.IntN(int(s.Tasks))})
+		}
+	}
+}
+
 // match finds the armed fault for a request and takes it.
 func (w *world) match(r *request) *Fault {
+	f := w.matched(r.name(), r.proc, r.key)
+	if f != nil && !f.staged(Before) && !f.staged(After) {
+		w.count(string(f.Kind))
+	}
+	return f
+}
+
+func (w *world) matched(api string, proc int, key string) *Fault {
 	for i, f := range w.armed {
-		if f.API == r.name() && (f.Proc < 0 || f.Proc == r.proc) {
+		if f.API == api && (f.Proc < 0 || f.Proc == proc) {
 			w.armed = slices.Delete(w.armed, i, i+1)
-			if !f.staged(Before) && !f.staged(After) {
-				w.count(string(f.Kind))
-			}
-			w.log.add("fault %s %s p%d", f.Kind, r.key, r.proc)
+			w.log.add("fault %s %s p%d", f.Kind, key, proc)
 			return f
 		}
 	}
@@ -295,8 +357,13 @@ func (w *world) hit(f *Fault) bool {
 		d.slow.Store(int64(f.N) * int64(time.Millisecond))
 		end("", func() { d.slow.Store(0) })
 	case FullDisk:
-		p.full = w.now() + f.For
+		p.full = max(p.full, w.now()+f.For)
 		p.disk.full.Store(true)
+		end(fmt.Sprint(p.n), func() {
+			if p.full <= w.now() && p.link != nil {
+				p.disk.full.Store(false)
+			}
+		})
 	case ClockForward:
 		p.skew.Add(int64(f.For))
 	case ClockBack:
@@ -336,6 +403,15 @@ func (w *world) hit(f *Fault) bool {
 			}
 		}
 		end("", func() { w.registry.away.Store(false) })
+	case BlobsAway:
+		w.store.away = true
+		end("", func() { w.store.away = false })
+	case BlobsSlow:
+		w.store.slow = max(w.store.slow, w.now()+f.For)
+	case MissingBlob:
+		return w.store.spoil(true)
+	case DamagedBlob:
+		return w.store.spoil(false)
 	default:
 		panic("sim: unknown fault " + f.Kind)
 	}

@@ -122,6 +122,9 @@ func (c *cluster) fetched(r *request, asks []asked) (out []byte, data bool) {
 			if p.stale > c.w.now() {
 				stable, end = min(stable, p.staleEnd), min(end, p.staleEnd)
 			}
+			if a.offset < p.start && c.w.wrong == ResetInput {
+				a.offset = p.start
+			}
 			if a.offset < p.start || a.offset > p.end {
 				code, stable, end = offsetOutOfRange, -1, -1
 			}

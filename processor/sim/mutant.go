@@ -30,11 +30,13 @@ const (
 	NoTicks Mutant = "no-ticks"
 	// NoDead leaves the verdicts on dead letters out of the journal.
 	NoDead Mutant = "no-dead"
+	// ResetInput reads on at the log's start where the next record is gone.
+	ResetInput Mutant = "reset-input"
 )
 
 // Mutants lists them all.
 func Mutants() []Mutant {
-	return []Mutant{StoreFirst, NoInit, OneInit, EndRetried, EndBeforeInit, NoTicks, NoDead}
+	return []Mutant{StoreFirst, NoInit, OneInit, EndRetried, EndBeforeInit, NoTicks, NoDead, ResetInput}
 }
 
 // commit gives what is wrong inside the processor.

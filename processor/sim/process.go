@@ -37,24 +37,21 @@ type process struct {
 	end   context.CancelFunc
 	conns *kafka.Transport
 
-	mu     sync.Mutex
-	paused map[int32]string // tasks that stopped for good
+	refused  atomic.Int64 // writes that met a full disk
+	mu       sync.Mutex
+	paused   map[int32]string // tasks that stopped for good
+	follows  map[int32]bool   // tasks whose journal is followed here
+	promoted int              // tasks that then ran here
 }
 
 func newProcess(w *world, n int) *process {
-	p := &process{w: w, n: n, kept: vfs.NewCrashableMem(), paused: map[int32]string{}}
-	must(p.kept.MkdirAll(dataDir, 0o700))
-	return p
+	return &process{w: w, n: n, kept: newMem(), paused: map[int32]string{}, follows: map[int32]bool{}}
 }
 
 // boot starts the real thing.
 func (p *process) boot() {
 	w := p.w
 	if p.link != nil || w.over {
-		return
-	}
-	if p.full > w.now() { // the store can't be opened; somebody makes room first
-		w.after(p.full-w.now(), fmt.Sprintf("p%d has room", p.n), p.boot)
 		return
 	}
 	p.life++
@@ -67,6 +64,8 @@ func (p *process) boot() {
 			}
 		})
 	})
+	d.refused = &p.refused
+	d.full.Store(p.full > w.now())
 	p.conns = &kafka.Transport{ClientID: fmt.Sprint("p", p.n), Dial: l.dial, MetadataTTL: 700*time.Millisecond + time.Duration(p.n)*13*time.Millisecond, IdleTimeout: time.Hour}
 	odd := time.Duration(p.n*17+p.life*3) * 1013 * time.Microsecond // no two timers strike together
 	cfg := runtime.Config{App: app, Instance: fmt.Sprintf("p%d.%d", p.n, p.life), DataDir: dataDir, FS: d.fs, Brokers: []string{bootstrap}, Transport: p.conns,
@@ -84,8 +83,17 @@ func (p *process) boot() {
 				p.paused[task] = detail
 			} else if state == "running" {
 				delete(p.paused, task)
+				if p.follows[task] {
+					p.promoted++
+				}
+				delete(p.follows, task)
+			} else if state == "standby" {
+				p.follows[task] = true
 			}
 		}}
+	if w.script.Checkpoints {
+		cfg.Checkpoints, cfg.CheckpointEvery = &bucket{l}, time.Second+odd
+	}
 	c := w.wrong.commit()
 	c.Apply = func() { // outside the store's own locks: under them the bubble's clock would stand still
 		if ns := d.slow.Load(); ns > 0 && !l.dead.Load() {
@@ -117,14 +125,16 @@ func (p *process) kill(percent int, then func()) {
 		return
 	}
 	w, l, d := p.w, p.link, p.disk
-	l.dead.Store(true)
-	l.cut(-1)
 	rng := w.chance(fmt.Sprintf("p%d crash", p.n))
+	// Before anything wakes a goroutine that would go on writing: what is left is
+	// of one instant.
 	if left := d.left; left != nil {
 		p.kept = crash(left, percent, rng)
 	} else {
 		p.kept = crash(d.mem, percent, rng)
 	}
+	l.dead.Store(true)
+	l.cut(-1)
 	w.log.add("p%d ends, %d%% of what was not synced is left", p.n, percent)
 	p.wind()
 	if then != nil {
@@ -140,6 +150,7 @@ func (p *process) wind() {
 	p.link, p.m = nil, nil
 	p.mu.Lock()
 	clear(p.paused)
+	clear(p.follows)
 	p.mu.Unlock()
 	end()
 	w.wg.Add(1)
@@ -154,8 +165,7 @@ func (p *process) wind() {
 
 // wipe gives the machine a new disk.
 func (p *process) wipe() {
-	p.kept = vfs.NewCrashableMem()
-	must(p.kept.MkdirAll(dataDir, 0o700))
+	p.kept = newMem()
 }
 
 // membership is the group: who is told to own what.
@@ -164,6 +174,7 @@ type membership struct {
 	epoch  int32
 	turn   int
 	owners map[int32]int
+	second map[int32]int         // standbys
 	done   map[int]chan struct{} // of each process's present assignment
 	shared map[int32]int         // tasks that a second process was given too
 }
@@ -180,11 +191,19 @@ func (g *membership) deal() {
 		return
 	}
 	if g.owners == nil {
-		g.owners, g.done, g.shared = map[int32]int{}, map[int]chan struct{}{}, map[int32]int{}
+		g.owners, g.done, g.shared, g.second = map[int32]int{}, map[int]chan struct{}{}, map[int32]int{}, map[int32]int{}
 	}
 	for t := range g.w.script.Tasks {
 		if o, ok := g.owners[t]; !ok || !slices.Contains(alive, o) {
 			g.owners[t] = alive[(int(t)+g.turn)%len(alive)]
+			if s, ok := g.second[t]; ok && slices.Contains(alive, s) {
+				g.owners[t] = s // promoted first
+			}
+		}
+		delete(g.second, t)
+		if len(alive) > 1 && g.w.script.Standbys > 0 {
+			o := slices.Index(alive, g.owners[t])
+			g.second[t] = alive[(o+1+int(t)%(len(alive)-1))%len(alive)]
 		}
 	}
 	g.tell()
@@ -208,6 +227,8 @@ func (g *membership) tell() {
 			second, shared := g.shared[t]
 			if g.owners[t] == p.n || shared && second == p.n {
 				a.Tasks = append(a.Tasks, t)
+			} else if s, ok := g.second[t]; ok && s == p.n {
+				a.Standbys = append(a.Standbys, t)
 			}
 		}
 		if old := g.done[p.n]; old != nil {
@@ -260,6 +281,10 @@ func (g *membership) silent(p *process, d time.Duration) {
 			}
 			for t, o := range g.owners {
 				if o == p.n {
+					if s, ok := g.second[t]; ok && w.procs[s].link != nil && !w.procs[s].link.dead.Load() && w.procs[s].link.until <= w.now() {
+						g.owners[t] = s
+						continue
+					}
 					for i := 1; i < len(w.procs); i++ {
 						q := w.procs[(p.n+i)%len(w.procs)]
 						if q.link != nil && !q.link.dead.Load() && q.link.until <= w.now() {

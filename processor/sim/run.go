@@ -33,7 +33,7 @@ const catchUp = 60 * time.Second
 
 // Run runs one script in a bubble of its own.
 func Run(t *testing.T, s Script, wrong Mutant) (res *Result) {
-	log := &lines{}
+	log := &lines{said: map[string]int{}}
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(s, wrong, log)
 		log.began = w.began
@@ -76,8 +76,14 @@ func (w *world) all() *Result {
 	if n := w.registry.hit.Load(); n > 0 {
 		w.counts["registry asked while away"] = int(n)
 	}
-	if n := w.log.aside; n > 0 {
-		w.counts["damaged store made anew"] = n
+	maps.Copy(w.counts, w.log.said)
+	for _, p := range w.procs {
+		if n := p.promoted; n > 0 {
+			w.counts["standby took over"] += n
+		}
+		if n := p.refused.Load(); n > 0 {
+			w.counts["write met a full disk"] += int(n)
+		}
 	}
 	// All goroutines of the processors must end with them.
 	w.over = true
@@ -90,6 +96,11 @@ func (w *world) all() *Result {
 	go func() { w.wg.Wait(); w.post(nil, func() { ended = true }) }()
 	w.run(func() bool { return ended })
 	w.run(w.cluster.settled) // an orphan is aborted after its time
+	for task := range w.script.Tasks {
+		if w.stopped[task] {
+			w.count("task stopped for good, since its input is gone")
+		}
+	}
 	res.Trace = w.trace
 	log := w.read()
 	res.Report, res.Err = log.Audit()
@@ -109,6 +120,7 @@ func (w *world) all() *Result {
 func (w *world) calm() {
 	w.armed = nil
 	w.registry.away.Store(false)
+	w.store.away, w.store.slow = false, 0
 	for n := range nodes {
 		w.cluster.down[n].Store(false)
 	}
@@ -163,7 +175,8 @@ func (w *world) covered() bool {
 	return true
 }
 
-// lost says that a task stopped, as it must, since its input is gone.
+// lost says that a task stopped, as it must, since its input is gone, and that
+// there was no checkpoint that could have helped.
 func (w *world) lost(task int32) bool {
 	if !w.load.expired[task] {
 		return false
@@ -172,7 +185,8 @@ func (w *world) lost(task int32) bool {
 		p.mu.Lock()
 		why := p.paused[task]
 		p.mu.Unlock()
-		if strings.Contains(why, "the input no longer holds") {
+		if strings.Contains(why, "the input no longer holds") && w.store.restorable(task) == "" {
+			w.stopped[task] = true
 			return true
 		}
 	}

@@ -52,7 +52,9 @@ func TestSeeds(t *testing.T) {
 		}
 	}
 	for _, k := range []string{"poison record", "aborted upstream transaction", "interleaved upstream transaction", "registry asked while away", "damaged store made anew",
-		"transaction timed out at the broker", "fence: an open transaction aborted by InitProducerID"} {
+		"transaction timed out at the broker", "fence: an open transaction aborted by InitProducerID", "blob lose-request", "blob lose-response", "blob late-request", "blob delay-request",
+		"blob duplicate", "blob torn-put", "blob store asked while away", "blob store asked while slow", "checkpoint saved", "checkpoint restored, or tried", "unfit checkpoint passed over",
+		"newer checkpoint looked for, since the input was gone", "task stopped for good, since its input is gone", "standby followed", "standby took over", "write met a full disk", "full disk waited out"} {
 		if total[k] == 0 {
 			t.Errorf("it never happened: %s", k)
 		}

@@ -30,6 +30,7 @@ type world struct {
 
 	cluster  *cluster
 	registry *registry
+	store    *store
 	procs    []*process
 	group    *membership
 	load     *load
@@ -38,18 +39,21 @@ type world struct {
 	slow     map[string]*request // by transactional id: an EndTxn that a mutant sent twice
 	runaway  bool                // a processor that never rests
 	over     bool                // nothing boots any more
+	stopped  map[int32]bool      // tasks that stopped for good, as they had to
 
 	mu      sync.Mutex
 	arrived []*request
+	asked   []*blobCall
 	calls   []func() // from goroutines of the processors
 	wake    chan struct{}
 	wg      sync.WaitGroup // processes that still wind down
 }
 
 func newWorld(s Script, wrong Mutant, log *lines) *world {
-	w := &world{script: s, began: time.Now(), nth: map[string]int{}, counts: map[string]int{}, wake: make(chan struct{}, 1), wrong: wrong, ends: map[string]int64{}, slow: map[string]*request{}, log: log}
+	w := &world{script: s, began: time.Now(), nth: map[string]int{}, counts: map[string]int{}, wake: make(chan struct{}, 1), wrong: wrong, ends: map[string]int64{}, slow: map[string]*request{}, stopped: map[int32]bool{}, log: log}
 	w.cluster = newCluster(w)
 	w.registry = newRegistry(w)
+	w.store = &store{w: w, blobs: map[string]blob{}}
 	w.group = &membership{w: w}
 	w.load = newLoad(w)
 	return w
@@ -109,6 +113,17 @@ func (w *world) post(r *request, call func()) {
 	}
 }
 
+// ask hands a request to the blob store to the scheduler. Any goroutine may call it.
+func (w *world) ask(c *blobCall) {
+	w.mu.Lock()
+	w.asked = append(w.asked, c)
+	w.mu.Unlock()
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
 // mostSteps bounds a run; a common one has some thousands.
 const mostSteps = 60_000
 
@@ -143,8 +158,8 @@ func (w *world) run(done func() bool) {
 // intake takes what the processors sent since, in an order of its own.
 func (w *world) intake() {
 	w.mu.Lock()
-	arrived, calls := w.arrived, w.calls
-	w.arrived, w.calls = nil, nil
+	arrived, calls, asked := w.arrived, w.calls, w.asked
+	w.arrived, w.calls, w.asked = nil, nil, nil
 	w.mu.Unlock()
 	for _, call := range calls {
 		call()
@@ -153,6 +168,23 @@ func (w *world) intake() {
 	for _, r := range arrived {
 		w.receive(r)
 	}
+	slices.SortStableFunc(asked, func(a, b *blobCall) int { return cmp.Compare(a.key, b.key) })
+	for _, c := range asked {
+		w.called(c)
+	}
+}
+
+// telling is what a processor logs when something happened that a test wants to
+// have happened.
+var telling = map[string]string{
+	"it is moved aside and made anew":            "damaged store made anew",
+	"msg=checkpoint ":                            "checkpoint saved",
+	"msg=\"restoring a checkpoint\"":             "checkpoint restored, or tried",
+	"a checkpoint can't be used":                 "unfit checkpoint passed over",
+	"looking for a newer checkpoint":             "newer checkpoint looked for, since the input was gone",
+	"there is room on the disk again":            "full disk waited out",
+	"a standby follows":                          "standby followed",
+	"the input no longer holds the next records": "task told that its input is gone",
 }
 
 // lines keeps the last of what was logged. Any goroutine may write.
@@ -160,14 +192,16 @@ type lines struct {
 	mu    sync.Mutex
 	all   []string
 	began time.Time
-	aside int // stores that were found damaged and moved aside
+	said  map[string]int // how often what was looked for was logged
 }
 
 func (l *lines) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if bytes.Contains(b, []byte("it is moved aside and made anew")) {
-		l.aside++
+	for text, what := range telling {
+		if bytes.Contains(b, []byte(text)) {
+			l.said[what]++
+		}
 	}
 	l.all = append(l.all, string(b))
 	return len(b), nil
