@@ -42,6 +42,15 @@ type GlobalControl struct {
 const maxArms = 64
 
 func (p *builder) globalControl(root *block) {
+	const form = "a list of customer_ids"
+	for i, item := range root.list("test_customers", form) {
+		if s, ok := p.c.scalar(item, fmt.Sprintf("test_customers[%d]", i), form); ok {
+			if p.out.TestCustomers == nil {
+				p.out.TestCustomers = map[string]bool{}
+			}
+			p.out.TestCustomers[s] = true
+		}
+	}
 	v := root.get("global_control")
 	if v == nil {
 		return

@@ -76,3 +76,48 @@ func or(x Expr, c Condition) Condition {
 	n.also = &x
 	return &n
 }
+
+// HasRule says whether a rule of that name is in the playbook, whatever its block.
+func (p *Playbook) HasRule(name string) bool {
+	for i := range p.Phases {
+		if p.Phases[i].Name == name {
+			return true
+		}
+	}
+	for i := range p.Tiers {
+		if p.Tiers[i].Name == name {
+			return true
+		}
+	}
+	for i := range p.RFM {
+		if p.RFM[i].Name == name {
+			return true
+		}
+	}
+	for i := range p.Churn {
+		if p.Churn[i].Name == name {
+			return true
+		}
+	}
+	for i := range p.Recall {
+		if p.Recall[i].Name == name {
+			return true
+		}
+	}
+	for i := range p.Moments {
+		if p.Moments[i].Name == name {
+			return true
+		}
+	}
+	for i := range p.Ledgers {
+		if p.Ledgers[i].Name == name {
+			return true
+		}
+	}
+	for i := range p.Sops {
+		if p.Sops[i].Name == name {
+			return true
+		}
+	}
+	return false
+}

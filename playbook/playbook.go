@@ -54,8 +54,9 @@ type Playbook struct {
 	Moments []Moment // of the calendar
 	Sops    []Sop
 
-	Touch         *TouchPolicy   // nil: nothing holds a touch back
-	GlobalControl *GlobalControl // nil: there is none
+	Touch         *TouchPolicy    // nil: nothing holds a touch back
+	GlobalControl *GlobalControl  // nil: there is none
+	TestCustomers map[string]bool // whom every rule touches first, and no experiment counts
 }
 
 // Common is what every rule has.

@@ -55,6 +55,7 @@ type Touching struct {
 	Channels []int  // indices into TouchPolicy.Channels, in order; nil: all
 
 	Experiment *Experiment // nil: everybody is treated alike
+	RolloutPPM int64       // share of the customers whom it touches, in parts per million
 }
 
 // Values of streams that say yes or no: 1 for an event of this type, -1 for its opposite.
@@ -173,7 +174,7 @@ func (p *builder) timeOfDay(b *block, key string, otherwise int) int {
 // the policy knows of its purpose.
 func (p *builder) touching(b *block, rule string) Touching {
 	x := Touching{Purpose: b.text("purpose", defaultPurpose), Priority: b.integer("priority", 0, -1000, 1000),
-		Service: b.choice("message_class", "marketing", "marketing", "service") == "service", Experiment: p.experiment(b, rule)}
+		Service: b.choice("message_class", "marketing", "marketing", "service") == "service", Experiment: p.experiment(b, rule), RolloutPPM: b.percent("rollout", 1_000_000, 0, 1_000_000)}
 	t := p.out.Touch
 	if t == nil {
 		for _, key := range []string{"purpose", "priority", "message_class", "channels"} {

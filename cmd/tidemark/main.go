@@ -27,6 +27,8 @@ type cli struct {
 	Replay   replayCmd   `cmd:"" help:"Files in, triggers out as JSON Lines; needs no Kafka."`
 	Fit      fitCmd      `cmd:"" help:"Parameters from a history: churn models, inflection points, tiers, the conversion window."`
 	State    stateCmd    `cmd:"" help:"Look at stores and their checkpoints; save, verify and restore them."`
+	Pause    pauseCmd    `cmd:"" help:"Hold triggers back: of a rule, a campaign, a channel, or all."`
+	Resume   resumeCmd   `cmd:"" help:"Let them go again; send what was held, or discard it."`
 	Playbook playbookCmd `cmd:"" help:"Check a playbook; print its JSON Schema."`
 	Conf     configCmd   `cmd:"" name:"config" help:"Check or show a configuration; print its JSON Schema or an example."`
 	Health   healthCmd   `cmd:"" help:"Ask the process of a configuration on this machine whether it lives; for health checks."`

@@ -47,11 +47,14 @@ const (
 	SuppressedLowerPriority = "lower_priority"
 	SuppressedDistance      = "distance"
 	SuppressedBudget        = "budget" // of a ledger, or the stock of a benefit
+	// By an operator, or by how far a rule is rolled out.
+	SuppressedPaused  = "paused"
+	SuppressedRollout = "rollout"
 )
 
 // withheld numbers the reasons for rows; the numbers never change. 0: it was sent.
 var withheld = [...]string{"", SuppressedHistory, SuppressedStale, SuppressedHoldout, SuppressedCoolDown, SuppressedOnce,
-	SuppressedCap, SuppressedQuietHours, SuppressedConsent, SuppressedPurpose, SuppressedExcluded, SuppressedUnreachable, SuppressedLowerPriority, SuppressedDistance}
+	SuppressedCap, SuppressedQuietHours, SuppressedConsent, SuppressedPurpose, SuppressedExcluded, SuppressedUnreachable, SuppressedLowerPriority, SuppressedDistance, SuppressedPaused, SuppressedRollout}
 
 const (
 	sent uint8 = iota
@@ -68,6 +71,8 @@ const (
 	withheldUnreachable
 	withheldPriority
 	withheldDistance
+	withheldPaused
+	withheldRollout
 )
 
 // TriggerID is the first 16 bytes, in hex, of the SHA-256 over app, customer,
@@ -95,6 +100,9 @@ func (c *Core) publish(e *entry, name string, f *state.Firing, status, cause str
 	why := f.Withheld
 	if status == schemas.Fired && why != withheldCoolDown && why != withheldOnce {
 		why = c.withhold(f.At, maxAge, t)
+		if why == sent && len(c.ts.Pauses) > 0 && c.brakes(name, t) {
+			why = withheldPaused
+		}
 	}
 	if why == sent {
 		c.emit(t, t.Topic(), e.ID)

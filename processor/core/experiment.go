@@ -94,6 +94,12 @@ func (c *Core) bindExperiments() {
 // assignment stands, whatever a later playbook says of weights and arms; of an arm
 // that is gone she gets another.
 func (c *Core) draw(e *entry, of uint32, t *playbook.Touching, at schemas.EventTime) int {
+	if c.pb.TestCustomers[e.ID] {
+		if t.Experiment == nil {
+			return 0
+		}
+		return experiment.Arm(t.Experiment, e.ID)
+	}
 	if g := c.pb.GlobalControl; g != nil && !t.Service {
 		if from, _ := c.zone.CycleStart(g.Rotate, at); experiment.InGlobal(g, from, e.ID) {
 			return experiment.GlobalControl
@@ -158,7 +164,7 @@ func (c *Core) grouped(e *entry, of uint32, t *playbook.Touching, at schemas.Eve
 // touch her, the same for every arm: before quiet hours, caps and the like.
 func (c *Core) assign(e *entry, of uint32, arm int, at schemas.EventTime, cause string) {
 	k := c.books[of]
-	if k == nil || arm == experiment.GlobalControl {
+	if k == nil || arm == experiment.GlobalControl || c.pb.TestCustomers[e.ID] {
 		return
 	}
 	st := e.Rule(k.rd)

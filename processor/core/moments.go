@@ -175,8 +175,12 @@ func (c *Core) retell(e *entry, v history.View, k *momentRule, st *state.Rule, d
 			kept = append(kept, f)
 			continue
 		}
-		if f.Withheld == momentHeld {
-			continue // nobody was told
+		if f.Withheld == momentHeld { // nobody was told yet
+			f.Withheld, f.Ended = withheldStale, 0
+			t := c.momentTrigger(e, v, k, &f, nil, momentOf(&f), nil)
+			c.head(e, k.pb.Name, &f, schemas.Fired, cause, t)
+			c.suppress(e.ID, t, SuppressedStale, "it never held, as is known now", "")
+			continue
 		}
 		f.Revision++
 		t := c.momentTrigger(e, v, k, &f, nil, calendar.Found{At: f.At, Of: -1, Offset: int(f.To)}, nil)
@@ -264,12 +268,16 @@ func (c *Core) moment(e *entry, v history.View, k *momentRule, st *state.Rule, d
 	c.tellMoment(e, v, k, st, len(st.Log)-1, dates, found, found.At, cause)
 }
 
+func momentOf(f *state.Firing) calendar.Found {
+	return calendar.Found{At: f.At, Of: -1, Offset: int(f.To)}
+}
+
 // release looks at a held moment again. Its item may be gone, or she no longer belongs.
 func (c *Core) release(e *entry, v history.View, k *momentRule, st *state.Rule, i int, dates []calendar.Dated) {
 	f := &st.Log[i]
 	at := f.Ended
 	f.Withheld, f.Ended = sent, 0
-	found := calendar.Found{At: f.At, Of: -1, Offset: int(f.To)}
+	found := momentOf(f)
 	for _, g := range calendar.At(k.pb, dates, c.placeOf(v, f.At).loc, f.At) {
 		if keyOf(dates, g) == f.From {
 			found = g
@@ -289,11 +297,24 @@ func (c *Core) release(e *entry, v history.View, k *momentRule, st *state.Rule, 
 
 func (c *Core) tellMoment(e *entry, v history.View, k *momentRule, st *state.Rule, i int, dates []calendar.Dated, found calendar.Found, due schemas.EventTime, cause string) {
 	f := &st.Log[i]
+	if len(c.ts.Pauses) > 0 {
+		channel := ""
+		if arm := c.draw(e, k.rd, &k.pb.Touching, f.At); arm >= 0 && k.pb.Experiment != nil {
+			channel = k.pb.Experiment.Arms[arm].Channel
+		}
+		if c.waits(k.pb.Name, channel) {
+			f.Withheld, f.Ended = momentHeld, untilResume
+			return
+		}
+	}
 	often := tooOften(&k.pb.Common, st, f.At)
 	_, facts := c.momentIn(e, v, k, f.At)
 	var x verdict
 	arm := c.draw(e, k.rd, &k.pb.Touching, f.At)
-	going := often == sent && c.withhold(f.At, k.pb.MaxAge, nil) == sent
+	if !c.rolledOut(e, k.pb.Name, &k.pb.Touching) {
+		x.why = withheldRollout
+	}
+	going := x.why == sent && often == sent && c.withhold(f.At, k.pb.MaxAge, nil) == sent
 	if going {
 		c.assign(e, k.rd, arm, f.At, cause)
 	}

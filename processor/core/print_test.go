@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 	"time"
 
@@ -209,7 +210,8 @@ func check(app string, o *Out) (wrong []string) {
 	}
 	// A warning that became graver is fired again; all else is fired once.
 	churn, _ := t.(*schemas.ChurnWarning)
-	if (h.Status == schemas.Fired) != (rev == 0) && (churn == nil || h.Status != schemas.Fired || churn.Level == "early") {
+	resumed := slices.ContainsFunc(h.Evidence, func(e schemas.Evidence) bool { return e.Fact == "resumed" })
+	if (h.Status == schemas.Fired) != (rev == 0) && !resumed && (churn == nil || h.Status != schemas.Fired || churn.Level == "early") {
 		bad("status %s of revision %d", h.Status, rev)
 	}
 	if h.CustomerID != o.Key || h.Episode <= 0 || h.PlaybookVersion == "" || o.ID != h.TriggerID {

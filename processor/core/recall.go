@@ -91,13 +91,25 @@ func (c *Core) send(e *entry, v history.View, k *recallRule, st *state.Rule, r r
 	warning := uint32(st.Aux)
 	since := st.Since
 	arm := c.draw(e, k.rd, &k.pb.Touching, since+k.pb.SendAfter)
+	if channel := ""; ok && len(c.ts.Pauses) > 0 {
+		if arm >= 0 {
+			channel = k.pb.Experiment.Arms[arm].Channel
+		}
+		if c.waits(k.pb.Name, channel) {
+			st.Due = untilResume
+			return
+		}
+	}
+	if ok && !c.rolledOut(e, k.pb.Name, &k.pb.Touching) {
+		x.why = withheldRollout
+	}
 	often := tooOften(&k.pb.Common, st, at)
-	if ok && often == sent && c.withhold(since, k.pb.MaxAge, nil) == sent {
+	if ok && x.why == sent && often == sent && c.withhold(since, k.pb.MaxAge, nil) == sent {
 		c.assign(e, k.rd, arm, since+k.pb.SendAfter, cause)
 	}
 	// The draw, the history and the age come before the policy: who is not treated
 	// uses up nobody's cap.
-	if c.touching != nil && ok && arm >= 0 && often == sent && c.withhold(since, k.pb.MaxAge, nil) == sent {
+	if c.touching != nil && ok && x.why == sent && arm >= 0 && often == sent && c.withhold(since, k.pb.MaxAge, nil) == sent {
 		s := &sending{rule: k.rd, episode: st.Episode + 1, pb: &k.pb.Touching, channel: k.pb.Experiment.Arms[arm].Channel}
 		if k.pb.ExpireAfter > 0 {
 			s.expires = since + k.pb.SendAfter + k.pb.ExpireAfter

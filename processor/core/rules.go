@@ -201,7 +201,7 @@ func unlogged(e *entry, st *state.Rule) schemas.EventTime {
 // where the rule stood there.
 func prune(log []state.Firing, floor schemas.EventTime) []state.Firing {
 	n := 0
-	for n+1 < len(log) && log[n+1].At < floor {
+	for n+1 < len(log) && log[n+1].At < floor && log[n].Withheld != momentHeld {
 		n++
 	}
 	if n == 0 {
@@ -282,7 +282,7 @@ func (c *Core) arm(e *entry) {
 	c.ensure(e)
 	var due schemas.EventTime
 	for i := range e.Rules {
-		if d := e.Rules[i].Due; d != 0 && (due == 0 || d < due) {
+		if d := e.Rules[i].Due; d != 0 && d < untilResume && (due == 0 || d < due) {
 			due = d
 		}
 	}

@@ -34,6 +34,7 @@ import (
 //	more                         take what the budget left over
 //	tick T [wall=T]              also +90d: from where the clock stands
 //	sweep N
+//	pause [rule=R | campaign=R | channel=C], resume … send | discard
 //	control KIND                 a record of the control topic
 //	transfer from=N seq=N kind=K
 //	deliver                      every task commits, and takes what others sent, until nothing moves
@@ -260,6 +261,20 @@ func (s *script) run(d *datadriven.TestData) (out string, err error) {
 		return out + "more customers to sweep", err
 	case "control":
 		s.addControl(&schemas.Control{ControlID: word(0), Kind: word(0)})
+		return s.takeAll()
+	case "pause", "resume":
+		b := Brake{Scope: PauseAll}
+		for _, scope := range []string{PauseRule, PauseCampaign, PauseChannel} {
+			if v, ok := arg(scope); ok {
+				b.Scope, b.Name = scope, v
+			}
+		}
+		b.Send = slices.ContainsFunc(d.CmdArgs, func(a datadriven.CmdArg) bool { return a.Key == "send" })
+		r, err := NewBrake(d.Cmd, b, "script", s.w.wall)
+		if err != nil {
+			return "", err
+		}
+		s.addControl(r)
 		return s.takeAll()
 	case "transfer":
 		var from, seq int

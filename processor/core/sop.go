@@ -324,12 +324,26 @@ func (c *Core) takeStep(e *entry, v history.View, k *sopRule, st *state.Rule, ca
 		}
 	}
 	arm := c.draw(e, k.rd, &k.pb.Touching, p.At)
-	going := c.withhold(p.At, k.pb.MaxAge, nil) == sent
+	if len(c.ts.Pauses) > 0 {
+		channel := s.Channel
+		if channel == "" && arm >= 0 && k.pb.Experiment != nil {
+			channel = k.pb.Experiment.Arms[arm].Channel
+		}
+		if c.waits(k.pb.Name, channel) {
+			st.Due = untilResume
+			st.Log = append(st.Log, p)
+			return
+		}
+	}
+	var x verdict
+	if !c.rolledOut(e, k.pb.Name, &k.pb.Touching) {
+		x.why = withheldRollout
+	}
+	going := x.why == sent && c.withhold(p.At, k.pb.MaxAge, nil) == sent
 	if going {
 		c.assign(e, k.rd, arm, p.At, cause)
 	}
 	expired := s.ExpireAfter > 0 && at >= p.At+s.ExpireAfter
-	var x verdict
 	if c.touching != nil && going && arm >= 0 && !expired && (s.Staff == "" || s.Channel != "") {
 		t := &sending{rule: k.rd, episode: st.Episode + 1, pb: &k.pb.Touching, channel: s.Channel}
 		if t.channel == "" && k.pb.Experiment != nil {

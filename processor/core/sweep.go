@@ -155,6 +155,10 @@ func (c *Core) sweepOne(e *entry, s *sweepState) {
 			c.settleBooks(e, v, &change{})
 			c.denied = c.denied[:0]
 		}
+	case sweepResume:
+		c.ensure(e)
+		c.touch(e)
+		c.resumeOne(e, v, len(s.Rules) > 0)
 	case sweepPlaybook:
 		c.ensure(e)
 		c.touch(e)

@@ -27,6 +27,7 @@ type taskState struct {
 	TransferIn  []int64           `json:"transfer_in"`  // by sender, of the last taken
 	Erasures    int64             `json:"erasures,omitempty"`
 	Reports     []reportState     `json:"reports,omitempty"`
+	Pauses      []Brake           `json:"pauses,omitempty"`
 	Books       []bookState       `json:"books,omitempty"`
 	Pools       []poolState       `json:"pools,omitempty"`
 	Named       []namedState      `json:"named,omitempty"`
@@ -145,6 +146,8 @@ func (c *Core) control(r *schemas.Control) error {
 			}
 		}
 		return nil
+	case ControlPause, ControlResume:
+		return c.brake(r)
 	case ControlCuts:
 		return c.takeCuts(r)
 	}

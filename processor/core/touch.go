@@ -199,7 +199,10 @@ func (c *Core) choose(e *entry, v history.View, s *sending, here place, was []to
 	try := func(i int) bool {
 		ch := &t.pol.Channels[i]
 		var x verdict
-		if b := t.bound[i].Eval(v, at).Int; b < 0 || b == 0 && !ch.AssumeBound {
+		if c.pausedChannel(ch.Name) {
+			all.hold = untilResume
+			x.why = withheldPaused
+		} else if b := t.bound[i].Eval(v, at).Int; b < 0 || b == 0 && !ch.AssumeBound {
 			x.why = withheldUnreachable
 			x.evidence = []schemas.Evidence{compared(playbook.BoundFact(ch.Name), b, ">=", 1)}
 		} else if !s.pb.Service {
@@ -218,7 +221,7 @@ func (c *Core) choose(e *entry, v history.View, s *sending, here place, was []to
 			}
 		}
 		if x.why == sent {
-			all = verdict{channel: i}
+			all = verdict{channel: i} // and hold is 0
 			return true
 		}
 		told = append(told, ch.Name+": "+withheld[x.why])

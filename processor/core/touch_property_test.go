@@ -138,6 +138,21 @@ func TestNothingPastThePolicy(t *testing.T) {
 			b.known = append(b.known, e)
 			b.look()
 			top = max(top, e.OccurredAt)
+			if pause := rapid.SampledFrom([]string{"", "", "", "", ControlPause, ControlResume}).Draw(rt, "brake"); pause != "" {
+				r, err := NewBrake(pause, rapid.SampledFrom([]Brake{{Scope: PauseAll}, {Scope: PauseRule, Name: "back"}, {Scope: PauseChannel, Name: "email"},
+					{Scope: PauseRule, Name: "tuesday", Send: true}, {Scope: PauseAll, Send: true}, {Scope: PauseChannel, Name: "email", Send: true}}).Draw(rt, "of"), "test", top)
+				if err != nil {
+					rt.Fatal(err)
+				}
+				w.topics.add(Record{Input: schemas.ControlInput, Control: r})
+				if err := w.take(nil); err != nil {
+					rt.Fatal(err)
+				}
+				if _, err := w.core.Sweep(0, w.wall); err != nil {
+					rt.Fatal(err)
+				}
+				b.look()
+			}
 			if rapid.Bool().Draw(rt, "tick") {
 				if err := w.tick(top-2*schemas.Day, nil); err != nil {
 					rt.Fatal(err)
@@ -190,7 +205,10 @@ func (b *touchBook) look() {
 			b.arm[key] = l.To
 		}
 		rule := strings.TrimSuffix(h.Rule, "/experiment")
-		if h.Status == schemas.Fired && rule == h.Rule {
+		if o.Topic != schemas.SuppressedTriggers && h.Status == schemas.Fired && rule == h.Rule && b.w.core.paused(h.Rule) {
+			fail("sent, though its rule is paused")
+		}
+		if h.Status == schemas.Fired && rule == h.Rule && h.Corrects == nil {
 			b.told[fmt.Sprintf("%s/%s/%d", h.CustomerID, h.Rule, h.Episode)]++
 		}
 		if h.Status != schemas.Fired {
