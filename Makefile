@@ -85,6 +85,7 @@ clean:
 include deploy/kafka/kafka.mk
 include deploy/python/python.mk
 include deploy/s3/s3.mk
+include deploy/registry/registry.mk
 include e2e/chaos.mk
 include e2e/clients/clients.mk
 include bench/bench.mk
