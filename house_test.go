@@ -35,7 +35,7 @@ var rooms = map[string][]string{
 	"processor/rfm":           {},
 	"processor/churn":         {"processor/numeric", "schemas"},
 	"processor/history":       {"schemas", "state"},
-	"processor/award":         {"playbook", "processor/history", "schemas"},
+	"processor/award":         {"playbook", "processor/history", "schemas", "state"},
 	"processor/tier":          {"playbook", "processor/award", "processor/facts", "processor/history", "schemas", "state"},
 	"processor/ledger":        {"playbook", "processor/award", "processor/history", "schemas", "state"},
 	"processor/task":          {"playbook", "processor/facts", "processor/history", "schemas"},

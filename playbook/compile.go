@@ -79,6 +79,8 @@ type builder struct {
 	events      *cel.Env // of conditions over one event
 	known       Names    // of facts and rules of phases
 	written     []written
+	root        *block
+	byTier      []*block // multipliers for levels
 
 	correctWithin, maxAge   schemas.EventTime // of defaults
 	longest, longestCorrect schemas.EventTime
@@ -172,6 +174,7 @@ func (p *builder) rules(b *block) {
 			read(n, fmt.Sprintf("%s[%d]", key, i))
 		}
 	}
+	p.root = b
 	p.facts(b)
 	factsText := ""
 	if v := b.get("facts"); v != nil {
@@ -179,12 +182,13 @@ func (p *builder) rules(b *block) {
 	}
 	each("growth", func(n *node, path string) {
 		g := p.growth(n, path, factsText)
-		p.rewarded(b, &g)
+		p.rewarded(&g, "growth")
 		out.Growth = append(out.Growth, g)
 		p.growthNames = append(p.growthNames, out.Growth[len(out.Growth)-1].Name)
 	})
 	each("tiers", func(n *node, path string) { out.Tiers = append(out.Tiers, p.tier(n, path, factsText)) })
 	each("ledgers", func(n *node, path string) { out.Ledgers = append(out.Ledgers, p.ledger(n, path, factsText)) })
+	p.multiplyByTier()
 	each("rfm", func(n *node, path string) { out.RFM = append(out.RFM, p.rfm(n, path)) })
 	each("churn", func(n *node, path string) {
 		out.Churn = append(out.Churn, p.churn(n, path))

@@ -19,7 +19,7 @@ type Stream struct {
 	Same     string // attribute that pairs events; of order events always the order
 	Text     string // attribute that is remembered
 	Holds    bool   // a gauge: Value holds until the next
-	Task     bool   // what is done of the task of that name; no event is one
+	Task     bool   // what is done of the task of that name, or levels of a program; no event is one
 	Net      bool   // each is an order that counts no more once nothing is left of it
 }
 

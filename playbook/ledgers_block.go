@@ -83,6 +83,9 @@ func (p *builder) ledger(n *node, path, factsText string) Ledger {
 	if l.Earn.Factors == nil && b.get("per") != nil {
 		l.Earn.Factors = []Factor{{Numerator: l.Earn.Numerator, Denominator: l.Earn.Denominator}}
 	}
+	l.Earn.Meaning = ""
+	p.rewarded(&l.Earn, "ledger")
+	rewards := l.Earn.Meaning
 	p.claimOf(b, &l, "ledgers[].claim")
 	for i, item := range b.list("caps", "a list of {at_most, per}") {
 		k := p.c.open(item, fmt.Sprintf("%s[%d]", b.at("caps"), i), "ledgers[].caps[]", "")
@@ -113,7 +116,7 @@ func (p *builder) ledger(n *node, path, factsText string) Ledger {
 	if len(l.Earn.Factors) > 0 {
 		l.Refunds = p.refundsMade()
 	}
-	l.Meaning = string(canonical([]byte(factsText), n))
+	l.Meaning = string(canonical([]byte(factsText), n)) + rewards
 	return l
 }
 

@@ -81,6 +81,8 @@ type Growth struct {
 	// first of them. Nil: only Numerator and Denominator count.
 	Factors []Factor
 	Settle  Settle
+	Caps    []EarnCap // of all factors together
+	Decay   Decay
 	Meaning string // of its text and the facts'; "" without Factors
 }
 
@@ -90,6 +92,8 @@ type Factor struct {
 	Numerator, Denominator int64 // units per unit of the stream's value; Denominator 0: Gives for each
 	Gives                  int64
 	CapDay                 int64 // at most so many units per local day; 0: no bound
+	Caps                   []EarnCap
+	Each                   string // of a gauge: earns by what it holds at the end of each cycle
 	Multiply               []Multiplier
 	Lock                   *Lock // nil: an award counts once it is settled
 }
@@ -99,11 +103,17 @@ type Multiplier struct {
 	Year, Month, Day int // Year 0: every year; Month 0: every Weekday
 	Weekday          int // 0 Sunday to 6 Saturday, with Month 0
 	Percent          int64
+
+	// Or for who was at a level, or above it, just before.
+	Tier, From string // program and level; "": a day
+	Stream     int    // index into Playbook.Streams: the program's levels
+	Level      int64
 }
 
 // Multiplied is by how many percent a local day's awards are multiplied: the
-// greatest of those that hold on it, 100 without one.
-func (f *Factor) Multiplied(day int64) int64 {
+// greatest of those that hold on it, 100 without one. held says whether one by
+// tier holds; nil: none does.
+func (f *Factor) Multiplied(day int64, held func(i int) bool) int64 {
 	if len(f.Multiply) == 0 {
 		return 100
 	}
@@ -111,6 +121,12 @@ func (f *Factor) Multiplied(day int64) int64 {
 	best := int64(-1)
 	for i := range f.Multiply {
 		m := &f.Multiply[i]
+		if m.Tier != "" {
+			if held != nil && held(i) {
+				best = max(best, m.Percent)
+			}
+			continue
+		}
 		on := m.Month == int(t.Month()) && m.Day == t.Day() && (m.Year == 0 || m.Year == t.Year())
 		if m.Month == 0 {
 			on = m.Weekday == int(t.Weekday())
@@ -149,6 +165,7 @@ type Tier struct {
 	Notice    schemas.EventTime // so long before a fall it is told; 0: never
 	Grants    int               // index into Playbook.Streams: tier.granted and tier.revoked
 	Member    int               // and of customer.registered, with an anniversary; else 0
+	Told      int               // and of its own levels, where a multiplier reads them; else 0
 	Meaning   string            // of its text and the facts', where Extended
 }
 

@@ -52,7 +52,8 @@ type TaskStep struct {
 
 // Reward is what a completed task gives.
 type Reward struct {
-	Growth string // name of the growth rule
+	Growth string // name of the growth rule, or
+	Ledger string // of the ledger
 	Gives  int64
 	Lock   *Lock // nil: it counts at once
 }

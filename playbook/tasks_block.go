@@ -31,10 +31,10 @@ func peek(n *node, key string) string {
 	return ""
 }
 
-// rewarded gives a growth rule what tasks reward in it. A task's own mistakes are
+// rewarded gives a growth rule, or a ledger, what tasks reward in it. A task's own mistakes are
 // told where the task is read.
-func (p *builder) rewarded(root *block, g *Growth) {
-	was := p.c
+func (p *builder) rewarded(g *Growth, kind string) {
+	root, was := p.root, p.c
 	p.c = &compiler{zone: was.zone, currency: was.currency}
 	defer func() { p.c = was }()
 	v := root.get("tasks")
@@ -46,10 +46,10 @@ func (p *builder) rewarded(root *block, g *Growth) {
 		}
 		b := p.c.open(n, fmt.Sprintf("tasks[%d]", i), "tasks[]", "")
 		for _, r := range p.rewards(b) {
-			if r.Growth != g.Name || g.Name == "" {
+			if name := map[string]string{"growth": r.Growth, "ledger": r.Ledger}[kind]; name != g.Name || name == "" {
 				continue
 			}
-			if g.Factors == nil {
+			if g.Factors == nil && kind == "growth" {
 				g.Factors = append(g.Factors, Factor{Numerator: g.Numerator, Denominator: g.Denominator})
 			}
 			g.Factors = append(g.Factors, Factor{Stream: stream, Gives: r.Gives, Lock: r.Lock})
@@ -59,11 +59,16 @@ func (p *builder) rewarded(root *block, g *Growth) {
 }
 
 func (p *builder) rewards(b *block) (out []Reward) {
-	for i, item := range b.list("rewards", "a list of {growth, gives}") {
+	for i, item := range b.list("rewards", "a list of {growth, gives} and {ledger, gives}") {
 		r := p.c.open(item, fmt.Sprintf("%s[%d]", b.at("rewards"), i), "tasks[].rewards[]", "")
 		w := Reward{}
-		r.need("growth", "the name of a growth rule")
+		if growth, ledger := r.get("growth"), r.get("ledger"); growth != nil && ledger != nil {
+			p.c.problem(ledger, r.at("ledger"), "a reward is in one place", "growth or ledger, and another reward for the other")
+		} else if ledger == nil {
+			r.need("growth", "growth: a growth rule, or ledger: a ledger")
+		}
 		w.Growth, _, _ = r.scalar("growth", "the name of a growth rule")
+		w.Ledger, _, _ = r.scalar("ledger", "the name of a ledger")
 		r.need("gives", "a whole number from 1")
 		w.Gives = r.integer("gives", 1, 1, maxCount)
 		if r.get("locked_until") != nil {
@@ -96,13 +101,18 @@ func (p *builder) task(n *node, path string) Task {
 	if t.Name != "" && !p.out.Streams[t.Stream].Task {
 		p.c.problem(b.get("name"), b.at("name"), fmt.Sprintf("there is a stream %q, and what is done of a task is a stream of its name", t.Name), "a name of its own")
 	}
-	for i, r := range t.Rewards {
-		if r.Growth != "" && !contains(p.growthNames, r.Growth) {
-			item := b.get("rewards").items[i]
-			for _, e := range item.entries {
-				if e.key.text == "growth" {
-					p.c.problem(e.value, fmt.Sprintf("%s[%d].growth", b.at("rewards"), i), fmt.Sprintf("there is no growth rule %q%s", shorten(r.Growth), didYouMean(r.Growth, p.growthNames)), strings.Join(p.growthNames, ", "))
-				}
+	var ledgers []string
+	for i := range p.out.Ledgers {
+		ledgers = append(ledgers, p.out.Ledgers[i].Name)
+	}
+	for i, item := range b.list("rewards", "") {
+		at := fmt.Sprintf("%s[%d].", b.at("rewards"), i)
+		for _, e := range item.entries {
+			switch name := e.value.text; {
+			case e.key.text == "growth" && t.Rewards[i].Growth != "" && !contains(p.growthNames, name):
+				p.c.problem(e.value, at+"growth", fmt.Sprintf("there is no growth rule %q%s", shorten(name), didYouMean(name, p.growthNames)), strings.Join(p.growthNames, ", "))
+			case e.key.text == "ledger" && t.Rewards[i].Ledger != "" && !contains(ledgers, name):
+				p.c.problem(e.value, at+"ledger", fmt.Sprintf("there is no ledger %q%s", shorten(name), didYouMean(name, ledgers)), strings.Join(ledgers, ", "))
 			}
 		}
 	}

@@ -18,6 +18,7 @@ func (p *builder) growth(n *node, path, factsText string) Growth {
 		b.need("per", form)
 	}
 	p.earns(b, &g, n, factsText, "growth[]")
+	p.growthMore(b, &g, n, factsText)
 	return g
 }
 
@@ -107,9 +108,7 @@ func (p *builder) factor(n *node, path, shape string) Factor {
 			return x
 		})
 	}
-	if s.Holds {
-		p.c.problem(b.get("on"), b.at("on"), fmt.Sprintf("%q is a gauge: it holds a value and is no behavior", s.Name), "the name of a stream; a program may stand on a gauge's fact itself")
-	}
+	p.factorMore(b, &f, s)
 	f.CapDay = b.integer("at_most_per_day", 0, 1, maxCount)
 	for i, item := range b.list("multiply", "a list of {on, by}") {
 		m := p.c.open(item, fmt.Sprintf("%s[%d]", b.at("multiply"), i), shape+".multiply[]", "")
@@ -123,7 +122,17 @@ var weekdays = []string{"sunday", "monday", "tuesday", "wednesday", "thursday", 
 func (p *builder) multiplier(b *block) Multiplier {
 	const form = "a local day: 11-11 of every year, 2024-11-11, or a weekday such as saturday"
 	out := Multiplier{Percent: 100}
-	b.need("on", form)
+	if b.get("tier") != nil {
+		p.tierMultiplier(b, &out)
+		if v := b.get("on"); v != nil {
+			p.c.problem(v, b.at("on"), "a multiplier is for a day or for a tier, not for both", "on, or tier and from")
+		}
+	} else {
+		b.need("on", form)
+		if v := b.get("from"); v != nil {
+			p.c.problem(v, b.at("from"), "says from which level, but not of which program", "tier: the program")
+		}
+	}
 	if s, v, ok := b.scalar("on", form); ok {
 		switch t, err := time.Parse("2006-01-02", s); {
 		case contains(weekdays, s):
@@ -273,6 +282,7 @@ func (p *builder) tier(n *node, path, factsText string) Tier {
 	t := Tier{Common: p.common(b)}
 	p.tierOn(b, &t)
 	p.tierWindow(b, &t)
+	p.bounded(b, &t)
 	p.levelsOf(b, &t)
 	t.FallCycle = t.Cycle
 	at := "instant"

@@ -23,6 +23,7 @@ type Rule struct {
 	def     *playbook.Growth
 	streams []history.Stream // by factor
 	locks   []history.Stream // by factor; of those with a Lock
+	levels  []history.Stream // by factor and multiplier, in their order; of those by tier
 	settle  history.Stream   // of deliveries or completions, with Settle.On
 }
 
@@ -36,6 +37,13 @@ func Bind(def *playbook.Growth, ids func(int) history.Stream) *Rule {
 			lock = ids(l.Stream)
 		}
 		r.locks = append(r.locks, lock)
+		for _, m := range def.Factors[i].Multiply {
+			var level history.Stream
+			if m.Tier != "" {
+				level = ids(m.Stream)
+			}
+			r.levels = append(r.levels, level)
+		}
 	}
 	if def.Settle.On != "" {
 		r.settle = ids(def.Settle.Stream)
@@ -56,12 +64,17 @@ type unit struct {
 // last. What left the horizon comes as one award of its last instant.
 func (r *Rule) List(v history.View, at schemas.EventTime) []Award {
 	var out []Award
+	levels := r.levels
 	for i := range r.def.Factors {
-		n := len(out)
-		out = r.factor(out, v, at, &r.def.Factors[i], r.streams[i])
+		n, m := len(out), len(r.def.Factors[i].Multiply)
+		out = r.factor(out, v, at, &r.def.Factors[i], r.streams[i], levels[:m])
+		levels = levels[m:]
 		if l := r.def.Factors[i].Lock; l != nil {
 			out = append(out[:n], unlocked(out[n:], v, at, l, r.locks[i])...)
 		}
+	}
+	if len(r.def.Caps) > 0 {
+		out = r.capped(v, out)
 	}
 	sort.SliceStable(out, func(i, j int) bool {
 		a, b := &out[i], &out[j]
@@ -76,13 +89,17 @@ func (r *Rule) List(v history.View, at schemas.EventTime) []Award {
 	return out
 }
 
-func (r *Rule) factor(out []Award, v history.View, at schemas.EventTime, f *playbook.Factor, s history.Stream) []Award {
+func (r *Rule) factor(out []Award, v history.View, at schemas.EventTime, f *playbook.Factor, s history.Stream, levels []history.Stream) []Award {
 	var units []unit
-	if s.ID == 0 {
+	switch {
+	case f.Each != "":
+		units = r.held(v, s, at, f.Each)
+	case s.ID == 0:
 		units = r.orders(v, at)
-	} else {
+	default:
 		units = r.marks(v, s, at)
 	}
+	caps := newCaps(f.Caps)
 	day, left, leftGross := int64(-1<<62), int64(0), int64(0)
 	for i := range units {
 		u := &units[i]
@@ -93,7 +110,8 @@ func (r *Rule) factor(out []Award, v history.View, at schemas.EventTime, f *play
 			net = 0
 		}
 		d := v.Zone.Day(u.at)
-		if p := f.Multiplied(d); p != 100 {
+		byTier := func(k int) bool { return levelBefore(v, levels[k], u.at) >= f.Multiply[k].Level }
+		if p := f.Multiplied(d, byTier); p != 100 {
 			net, gross = share(net, p, 100), share(gross, p, 100)
 		}
 		if f.CapDay > 0 {
@@ -104,6 +122,7 @@ func (r *Rule) factor(out []Award, v history.View, at schemas.EventTime, f *play
 			left -= net
 			leftGross -= gross
 		}
+		net, gross = caps.take(v.Zone, u.at, net, gross)
 		if net != 0 || gross != 0 {
 			out = append(out, Award{At: u.at, Settled: u.settled, Units: net, Gross: gross, Event: u.event})
 		}

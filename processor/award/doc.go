@@ -11,5 +11,5 @@
 //   - An award counts from its Settled instant on. Before it is pending; one that
 //     waits for a delivery that is not known has no such instant.
 //
-// The package is pure. It may import playbook, processor/history and schemas.
+// The package is pure. It may import playbook, processor/history, schemas and state.
 package award

@@ -70,7 +70,8 @@ segments:
   - {name: walked, when: 'paths >= 1 && tier["player"] != "C"'}
 growth:
   - {name: spend, per: {amount: "1.00", gives: 1}, omit_categories: [freight]}
-  - {name: played, per: {amount: "10.00", gives: 1}}
+  - {name: played, per: {amount: "10.00", gives: 1}, multiply: [{tier: player, from: B, by: "1.5"}], caps: [{at_most: 25, per: week}]}
+  - {name: fading, per: {amount: "1.00", gives: 1}, factors: [{on: held, per: {amount: 1, gives: 2}, each: week}], decay: {every: month, by: 30%}}
 tasks:
   - {name: two opens, at_most: unlimited, steps: [{on: open, times: 2, within: 20d}], rewards: [{growth: played, gives: 3}]}
   - name: path
@@ -83,6 +84,7 @@ tasks:
   - {name: days, when: 'tag_of["mood"] == "glad"', steps: [{name: third, on: purchase, times: 3}, {name: fifty, on: purchase, days: 50}]}
   - {name: spring, season: {from: 02-15, until: 04-01}, counts: ever, steps: [{on: purchase, times: 2}]}
 tiers:
+  - {name: fading tier, on: fading, window: {rolling: 100d}, levels: [{name: A, reach: 0}, {name: B, reach: 40}, {name: C, reach: 100}]}
   - {name: player, on: played, window: {rolling: 90d}, levels: [{name: A, reach: 0}, {name: B, reach: 12}, {name: C, reach: 40}]}
   - {name: club, on: spend, window: {rolling: 30d}, levels: [{name: A, reach: 0}, {name: B, reach: 60}, {name: C, reach: 120}]}
   - {name: ever, on: spend, window: lifetime, levels: [{name: A, reach: 0}, {name: B, reach: 100}, {name: C, reach: 250}]}

@@ -37,7 +37,7 @@ func (c *Core) bindStreams() {
 		read[pb.Growth[i].Settle.Stream] = true
 	}
 	for i := range pb.Tiers {
-		read[pb.Tiers[i].Grants], read[pb.Tiers[i].Member] = true, true
+		read[pb.Tiers[i].Grants], read[pb.Tiers[i].Member], read[pb.Tiers[i].Told] = true, true, true
 	}
 	for i := range pb.Ledgers {
 		l := &pb.Ledgers[i]

@@ -136,6 +136,9 @@ func (r *taskRule) trigger(v history.View, m *move) schemas.Trigger {
 	if t.Kind == "task_completed" {
 		for _, w := range r.pb.Rewards {
 			key := "reward.growth." + w.Growth
+			if w.Ledger != "" {
+				key = "reward.ledger." + w.Ledger
+			}
 			if w.Lock != nil {
 				key = "locked." + key
 			}
@@ -172,32 +175,6 @@ func (r *taskRule) concerns(c *state.Customer, ch *change) bool {
 	return false
 }
 
-// taskPasses bounds how often what tasks give may move the rules that say who
-// they are open to, within one change.
-const taskPasses = 64
-
-// settleTasks brings the tasks in line with a change of the facts, and then all
-// that reads what was done of them.
-func (c *Core) settleTasks(e *entry, v history.View, ch *change, now schemas.EventTime) {
-	for range taskPasses {
-		given := schemas.EventTime(-1)
-		for _, r := range c.tasks {
-			mine := *ch
-			if given >= 0 && given < mine.tc {
-				mine.tc, mine.fresh = given, false
-			}
-			if t := c.settleTask(e, v, r, &mine, now); t >= 0 && (given < 0 || t < given) {
-				given = t
-			}
-		}
-		if given < 0 {
-			return
-		}
-		ch = &change{tc: given, at: ch.at, prior: ch.prior, cause: ch.cause, fresh: ch.fresh && given == ch.tc, marks: true, unmatched: ch.unmatched}
-		c.settleRules(e, v, ch, now)
-	}
-}
-
 // settleTask is settle for one task; it returns the first instant at which
 // something was completed, or no longer is; -1: nothing was.
 func (c *Core) settleTask(e *entry, v history.View, r *taskRule, ch *change, now schemas.EventTime) schemas.EventTime {
@@ -227,49 +204,17 @@ func (c *Core) lastOf(e *entry, r *phaseRule) schemas.EventTime {
 	return -1
 }
 
-// completed lays the marks of a task's completions beside its episodes, from an
-// instant on, and returns the first at which they differed; -1: nowhere.
+// completed marks a task's completions.
 func (c *Core) completed(e *entry, r *taskRule, from schemas.EventTime) schemas.EventTime {
 	st := e.Rule(r.rid)
-	from = max(from, folded(e)) // days are no longer told apart
-	if len(st.Log) == 0 {
-		from = max(from, st.Armed)
-	} else {
-		from = max(from, st.Log[0].At) // before it nothing can change any more
-	}
 	var want []state.Mark
 	for i := range st.Log {
-		if f := &st.Log[i]; f.At >= from && f.To/taskSteps > f.From/taskSteps {
+		if f := &st.Log[i]; f.To/taskSteps > f.From/taskSteps {
 			want = append(want, state.Mark{Stream: r.prog.Own.ID, At: f.At, Event: c.hash('t', r.pb.Name+"#"+strconv.Itoa(int(f.To/taskSteps))), Value: 1})
 		}
 	}
-	first := schemas.EventTime(-1)
-	differs := func(at schemas.EventTime) {
-		if first < 0 || at < first {
-			first = at
-		}
-	}
-	for i := 0; i < len(e.Marks); i++ {
-		m := &e.Marks[i]
-		if m.Stream != r.prog.Own.ID || m.At < from {
-			continue
-		}
-		if k := slices.Index(want, *m); k >= 0 {
-			want = slices.Delete(want, k, k+1)
-			continue
-		}
-		differs(m.At)
-		e.Marks = slices.Delete(e.Marks, i, i+1)
-		i--
-	}
-	for _, m := range want {
-		differs(m.At)
-		e.InsertMark(m)
-	}
-	if first >= 0 {
-		e.facts = nil // they were looked at without it
-		c.given = true
-	}
+	first := c.derive(e, st, r.pb.CorrectWithin, r.prog.Own.ID, from, want)
+	c.given = c.given || first >= 0
 	return first
 }
 
@@ -292,8 +237,7 @@ func (c *Core) wakeTasks(e *entry, v history.View, at schemas.EventTime) {
 		}
 		if given := c.completed(e, r, due); given >= 0 {
 			ch := &change{tc: given, at: due, prior: e.Latest, fresh: given >= e.Latest, marks: true}
-			c.settleRules(e, v, ch, c.reached(e))
-			c.settleTasks(e, v, ch, c.reached(e))
+			c.settleDerived(e, v, ch, c.reached(e), c.settleRules(e, v, ch, c.reached(e)))
 		}
 	}
 }

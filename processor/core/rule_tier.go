@@ -20,6 +20,7 @@ type tierRule struct {
 	rid      uint32
 	prog     tier.Program
 	extended bool
+	levels   history.Stream // its own, where a multiplier reads them
 	told     []state.Firing // of the rewind under way, where refunds take nothing back
 }
 
@@ -28,6 +29,9 @@ func (c *Core) newTier(t *playbook.Tier) *tierRule {
 	ids := func(i int) history.Stream { return c.streams.ids[i] }
 	r := &tierRule{pb: t, rid: c.name(t.Name), extended: t.Extended(pb.Growth),
 		prog: tier.Program{T: t, Grants: ids(t.Grants), Member: ids(t.Member)}}
+	if t.Told != 0 {
+		r.levels = ids(t.Told)
+	}
 	if t.Fact != "" {
 		def, _ := pb.FactNamed(t.Fact)
 		f := facts.Bind(def, ids)

@@ -59,9 +59,8 @@ func (c *Core) settle(e *entry, ch *change) {
 	now := c.reached(e)
 	v := history.View{C: &e.Customer, Zone: c.zone}
 	c.ensure(e)
-	c.settleRules(e, v, ch, now)
-	if c.tasks != nil {
-		c.settleTasks(e, v, ch, now)
+	if levels := c.settleRules(e, v, ch, now); c.tasks != nil || levels >= 0 {
+		c.settleDerived(e, v, ch, now, levels)
 	}
 	if c.moments != nil {
 		c.settleMoments(e, v, ch)
@@ -81,19 +80,27 @@ func (c *Core) settle(e *entry, ch *change) {
 	c.arm(e)
 }
 
-// settleRules is settle for all rules that stand by facts alone.
-func (c *Core) settleRules(e *entry, v history.View, ch *change, now schemas.EventTime) {
+// settleRules is settle for all rules that stand by facts alone. It returns the
+// first instant at which a level that others read became another; -1: none did.
+func (c *Core) settleRules(e *entry, v history.View, ch *change, now schemas.EventTime) schemas.EventTime {
+	levels := schemas.EventTime(-1)
 	for _, r := range c.rule {
 		if !ch.reaches(r) {
 			continue
 		}
 		c.settleRule(e, v, r, ch, now)
 		c.count(e, v, r, now)
+		if k, ok := r.(*tierRule); ok && k.levels.ID != 0 {
+			if t := c.levelled(e, k, min(ch.tc, ch.at)); t >= 0 && (levels < 0 || t < levels) {
+				levels = t
+			}
+		}
 	}
 	if c.group != nil {
 		c.group.serial++
 		c.settlePhases(e, v, ch, now)
 	}
+	return levels
 }
 
 // reaches says whether a rule reads what changed.
@@ -236,6 +243,9 @@ func (c *Core) wake(e *entry, at schemas.EventTime) error {
 			st.Due = due + 1
 		}
 		c.count(e, v, r, due)
+		if k, ok := r.(*tierRule); ok && k.levels.ID != 0 {
+			c.levelled(e, k, due)
+		}
 		moved = moved || st.Phase != was
 	}
 	if c.group != nil {

@@ -181,6 +181,7 @@ func (c *Core) sweepOne(e *entry, s *sweepState) {
 		if c.group != nil {
 			c.armPhases(e, v, s.Rules, max(now, s.From), s.From)
 		}
+		c.seedLevels(e, max(now, s.From))
 		c.armTasks(e, v, s.Rules, max(now, s.From), s.From)
 		c.armMoments(e, v, s.Rules, max(now, s.From))
 		if c.ledgers != nil {
@@ -226,7 +227,7 @@ func changed(was, now *playbook.Playbook) (names []string) {
 			if o.Name == t.Name {
 				a, b := o, t
 				a.Growth, b.Growth, a.MaxAge, b.MaxAge = 0, 0, 0, 0
-				a.Grants, b.Grants, a.Member, b.Member = 0, 0, 0, 0
+				a.Grants, b.Grants, a.Member, b.Member, a.Told, b.Told = 0, 0, 0, 0, 0, 0
 				kept = same(a, b) && (t.Growth < 0 || o.Growth >= 0 && sameGrowth(&was.Growth[o.Growth], &now.Growth[t.Growth]))
 			}
 		}

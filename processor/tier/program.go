@@ -143,16 +143,20 @@ func (n *now) value(at schemas.EventTime) (net, gross int64) {
 	case t.Cycle != "":
 		start, _, _, ok := n.cycle(t.Cycle, at)
 		if !ok {
-			return award.Sum(n.list, 0, at, true)
+			return n.sum(0, at, true)
 		}
-		return award.Sum(n.list, start-1, at, false)
+		return n.sum(start-1, at, false)
 	}
-	return award.Sum(n.list, at-t.Window, at, t.Window == 0)
+	return n.sum(at-t.Window, at, t.Window == 0)
 }
 
 // between sums what counts from one instant to another, both in it.
 func (n *now) between(from, to schemas.EventTime) (net, gross int64) {
-	return award.Sum(n.list, from-1, to, false)
+	return n.sum(from-1, to, false)
+}
+
+func (n *now) sum(from, at schemas.EventTime, ever bool) (net, gross int64) {
+	return n.p.Growth.Sum(n.v.Zone, n.list, from, at, ever)
 }
 
 // cycle is the cycle that holds an instant; n is 0 in the first of an anniversary.
@@ -212,7 +216,10 @@ func (n *now) nextEnd(at schemas.EventTime) schemas.EventTime {
 // due is the next instant after n.at at which time alone may change something.
 func (n *now) due(level int32) schemas.EventTime {
 	t := n.p.T
-	due := award.Next(n.list, n.at)
+	due := schemas.EventTime(0)
+	if n.p.Growth != nil {
+		due = n.p.Growth.Next(n.v, n.list, n.at)
+	}
 	if n.p.Fact != nil {
 		x := n.p.Fact.Eval(n.v, n.at).Int
 		lo, hi := int64(facts.Lowest), int64(facts.Highest)
@@ -254,6 +261,8 @@ func (n *now) lapse(level int32) schemas.EventTime {
 	switch {
 	case n.p.Fact != nil:
 		return 0
+	case n.p.Growth.Decays() != "":
+		return n.decay(level)
 	case t.Cycle != "":
 		_, next, _, _ := n.cycle(t.Cycle, n.at)
 		return next
@@ -272,6 +281,35 @@ func (n *now) lapse(level int32) schemas.EventTime {
 		}
 	}
 	return 0
+}
+
+// decay is lapse where the value decays: each begin of a cycle may let go of the
+// level, and so may the window.
+func (n *now) decay(level int32) schemas.EventTime {
+	t := n.p.T
+	if t.Levels[level].Keep <= 0 {
+		return 0
+	}
+	for at := n.at; ; {
+		next, _ := n.v.Zone.Cycle(n.p.Growth.Decays(), at)
+		if t.Cycle != "" {
+			_, end, _, _ := n.cycle(t.Cycle, at)
+			next = earlier(next, end)
+		}
+		for i := range n.list {
+			if out := n.list[i].Settled + t.Window; t.Window > 0 && n.list[i].Settled > 0 && out > at {
+				next = earlier(next, out)
+				break
+			}
+		}
+		if next == 0 || n.p.keptAt(n, next, level) < level {
+			return next
+		}
+		if next-n.at > 400*366*schemas.Day {
+			return 0 // not in the life of a customer
+		}
+		at = next
+	}
 }
 
 func (p *Program) keptAt(n *now, at schemas.EventTime, level int32) int32 {
@@ -353,7 +391,7 @@ func (p *Program) Grant(v history.View, at schemas.EventTime) (level int32, unti
 func (p *Program) Settles(v history.View, at schemas.EventTime) schemas.EventTime {
 	due := schemas.EventTime(0)
 	if p.Growth != nil {
-		due = award.Next(p.Growth.List(v, at), at)
+		due = p.Growth.Next(v, p.Growth.List(v, at), at)
 	}
 	if _, until, _ := p.grant(v, at); until > at {
 		due = earlier(due, until)
