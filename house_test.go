@@ -28,6 +28,7 @@ var rooms = map[string][]string{
 	"playbook":                {"schemas", "spelling"},
 	"ingest":                  {"schemas", "spelling"},
 	"examples":                {},
+	"examples/around":         {"schemas"},
 	"telemetry":               {"schemas"},
 	"sinks":                   {"schemas"},
 	"fit":                     {"playbook", "processor/churn", "schemas"},

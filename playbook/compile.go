@@ -293,6 +293,7 @@ func (p *builder) refer(b *block, key, what string, names []string) int {
 	}
 	for i, n := range names {
 		if n == s && s != "" {
+			p.out.reads(Ref{what, n})
 			return i
 		}
 	}
@@ -319,6 +320,9 @@ func (p *builder) condition(b *block, key string) Condition {
 	}
 	if cond == nil {
 		return nil
+	}
+	for _, ref := range cond.refs {
+		p.out.reads(ref)
 	}
 	for _, fact := range cond.reads {
 		if f, ok := p.out.FactNamed(fact); ok && (f.Kind == FactAverage || f.Kind == FactRatio) && !cond.native {

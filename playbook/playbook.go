@@ -22,6 +22,7 @@ type Playbook struct {
 	Name    string
 	Version string // "<version of the file or 1>-<first 8 hex digits of the hash of the canonical text>"
 	Text    []byte // as read; what the control topic carries
+	read    map[Ref]bool
 
 	Clock    Clock
 	Zone     *time.Location // of the tenant

@@ -4,20 +4,7 @@ package playbook
 // playbook reads. They are published all the same; who asks is told, since a rule
 // that was meant to read one may name another.
 func (p *Playbook) Unread() []string {
-	read := map[Ref]bool{}
-	note := func(c Condition) {
-		for _, ref := range References(c) {
-			read[ref] = true
-		}
-	}
-	for i := range p.Phases {
-		for _, c := range p.Phases[i].Conditions() {
-			note(c)
-		}
-	}
-	for i := range p.Recall {
-		note(p.Recall[i].Audience)
-	}
+	read := p.read
 	var out []string
 	for i := range p.Phases {
 		r := &p.Phases[i]
@@ -37,4 +24,12 @@ func (p *Playbook) Unread() []string {
 		}
 	}
 	return out
+}
+
+// reads keeps that some rule reads what ref names.
+func (p *Playbook) reads(ref Ref) {
+	if p.read == nil {
+		p.read = map[Ref]bool{}
+	}
+	p.read[ref] = true
 }

@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"sync"
 	"time"
@@ -13,6 +16,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 
 	"tidemark/examples"
+	"tidemark/examples/around"
 	"tidemark/ingest"
 	"tidemark/playbook"
 	"tidemark/processor/core"
@@ -24,6 +28,7 @@ import (
 
 type demoCmd struct {
 	Source     string `help:"Which real data: cdnow, cdnow-sample (a tenth of its customers) or online-retail." enum:"cdnow,cdnow-sample,online-retail" default:"cdnow"`
+	Business   string `help:"With online-retail: make up what a retailer, bank, carmaker or community would have seen around the real orders, labelled generated, and run the example playbook of that name." enum:",retailer,bank,carmaker,community" default:""`
 	Rate       int    `help:"Publish at most so many events a second; 0: no limit." default:"0"`
 	Exit       bool   `help:"End after the summary instead of staying up."`
 	Format     string `help:"Of the summary: text or json (one object on stdout)." enum:"text,json" default:"text"`
@@ -43,8 +48,17 @@ var demoSources = map[string]demoSource{
 	"online-retail": {examples.OnlineRetail, examples.OnlineRetailMapping, "playbooks/online-retail.yaml", "GBP"},
 }
 
+// demoBusinesses are the example playbooks; a retailer's is called shop.
+var demoBusinesses = map[string]string{"retailer": "playbooks/shop.yaml", "bank": "playbooks/bank.yaml", "carmaker": "playbooks/carmaker.yaml", "community": "playbooks/community.yaml"}
+
 func (d *demoCmd) Run(ctx context.Context) error {
 	src := demoSources[d.Source]
+	if d.Business != "" {
+		if d.Source != "online-retail" {
+			return usageError{fmt.Errorf("--business %s: it is made around the orders of --source online-retail", d.Business)}
+		}
+		src.playbook = demoBusinesses[d.Business]
+	}
 	pb, err := playbook.LoadFS(examples.Data, src.playbook)
 	if err != nil {
 		return err
@@ -106,7 +120,11 @@ func (d *demoCmd) Run(ctx context.Context) error {
 
 // publish sends the real events through the real path, once for a folder.
 func (d *demoCmd) publish(ctx context.Context, cl *cluster, src demoSource, pb *playbook.Playbook) (count int64, last schemas.EventTime, err error) {
-	marker := filepath.Join(cl.dir, "published-"+d.Source)
+	name := d.Source
+	if d.Business != "" {
+		name += "-" + d.Business
+	}
+	marker := filepath.Join(cl.dir, "published-"+name)
 	if b, err := os.ReadFile(marker); err == nil {
 		if n, _ := fmt.Sscan(string(b), &count, &last); n == 2 {
 			return count, last, nil
@@ -126,7 +144,7 @@ func (d *demoCmd) publish(ctx context.Context, cl *cluster, src demoSource, pb *
 		fmt.Fprintf(os.Stderr, "left out: %d lines, %s\n", s.Lines, s.Reason)
 	}
 	// After a kill the next start on the folder goes on where brokers had acknowledged.
-	how := publishCmd{Rate: d.Rate, Resume: filepath.Join(cl.dir, "publishing-"+d.Source+".json")}
+	how := publishCmd{Rate: d.Rate, Resume: filepath.Join(cl.dir, "publishing-"+name+".json")}
 	state, err := publish.ReadState(how.Resume)
 	if err != nil {
 		return 0, 0, err
@@ -136,10 +154,54 @@ func (d *demoCmd) publish(ctx context.Context, cl *cluster, src demoSource, pb *
 	if err != nil {
 		return 0, 0, err
 	}
-	if err := how.send(ctx, pub, events, clusterID); err != nil {
+	next, count, last := events.Next, rep.Events, rep.Last
+	if d.Business != "" {
+		orders, err := firstOrders(events, math.MaxInt)
+		if err != nil {
+			return 0, 0, err
+		}
+		if next, count, last, err = aroundOrders(d.Business, orders); err != nil {
+			return 0, 0, err
+		}
+	}
+	if err := how.send(ctx, pub, next, count, clusterID); err != nil {
 		return 0, 0, err
 	}
-	return rep.Events, rep.Last, os.WriteFile(marker, fmt.Appendf(nil, "%d %d\n", rep.Events, rep.Last), 0o600)
+	return count, last, os.WriteFile(marker, fmt.Appendf(nil, "%d %d\n", count, last), 0o600)
+}
+
+// firstOrders reads so many orders, which are few enough to be held at once.
+func firstOrders(events *ingest.Events, n int) ([]schemas.Event, error) {
+	var orders []schemas.Event
+	for len(orders) < n {
+		e, err := events.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		keep := *e
+		keep.Items, keep.Attributes = slices.Clone(e.Items), slices.Clone(e.Attributes)
+		orders = append(orders, keep)
+	}
+	return orders, nil
+}
+
+// aroundOrders gives the events of a business around orders.
+func aroundOrders(business string, orders []schemas.Event) (next func() (*schemas.Event, error), count int64, last schemas.EventTime, err error) {
+	all, err := around.Events(business, orders)
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	i := 0
+	return func() (*schemas.Event, error) {
+		if i == len(all) {
+			return nil, io.EOF
+		}
+		i++
+		return &all[i-1], nil
+	}, int64(len(all)), all[len(all)-1].OccurredAt, nil
 }
 
 // clusterID is the embedded broker's, as its own default says.

@@ -99,7 +99,7 @@ func (p *publishCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = p.send(ctx, pub, events, target.Cluster)
+	err = p.send(ctx, pub, events.Next, events.Report().Events, target.Cluster)
 	if p.Resume != "" {
 		err = errors.Join(err, pub.State(target.Cluster).Write(p.Resume))
 	}
@@ -149,12 +149,12 @@ func (p *publishCmd) zone(conn *opened) (*time.Location, error) {
 }
 
 // send publishes all events, at most Rate a second, and keeps the state file.
-func (p *publishCmd) send(ctx context.Context, pub *publish.Publisher, events *ingest.Events, cluster string) error {
-	bar := progress(events.Report().Events, "publishing")
+func (p *publishCmd) send(ctx context.Context, pub *publish.Publisher, next func() (*schemas.Event, error), count int64, cluster string) error {
+	bar := progress(count, "publishing")
 	defer fmt.Fprintln(os.Stderr)
 	began, saved, pushed := time.Now(), time.Now(), time.Now()
 	for n := int64(1); ; n++ {
-		e, err := events.Next()
+		e, err := next()
 		if err == io.EOF {
 			break
 		}
