@@ -211,6 +211,12 @@ type Level struct {
 	Benefits []string
 }
 
+// Cause (流失原因) is why a customer is thought to have left.
+type Cause struct {
+	Name string
+	When Condition
+}
+
 // CutsBy says where the cut points of RFM scores come from.
 type CutsBy uint8
 
@@ -251,6 +257,8 @@ type Recall struct {
 	Audience    Condition         // over the customer's facts at the warning and again at SendAfter
 	SendAfter   schemas.EventTime // after the warning's effective_at
 	ExpireAfter schemas.EventTime // after send_at; 0: never
+	Competitor  Condition         // who is lost to a competitor; nil: nobody is known to be
+	Causes      []Cause           // the first that holds is why she left
 	Touching                      // its Experiment is never nil
 }
 

@@ -205,6 +205,20 @@ func (p *builder) recall(n *node, path string) Recall {
 	r := Recall{Common: p.common(b)}
 	r.Churn = p.refer(b, "on", "churn rule", p.churnNames)
 	r.Audience = p.condition(b, "audience")
+	r.Competitor = p.optional(b, "competitor")
+	for i, item := range b.list("causes", "a list of {name, when}, the first that holds") {
+		a := p.c.open(item, fmt.Sprintf("%s[%d]", b.at("causes"), i), "recall[].causes[]", "")
+		c := Cause{Name: a.name("name"), When: p.condition(a, "when")}
+		for _, before := range r.Causes {
+			if c.Name != "" && before.Name == c.Name {
+				p.c.problem(a.get("name"), a.at("name"), fmt.Sprintf("a cause named %q stands above already", c.Name), "names that differ")
+			}
+		}
+		if c.Name == "unknown" {
+			p.c.problem(a.get("name"), a.at("name"), "unknown is what is told where none holds", "another name")
+		}
+		r.Causes = append(r.Causes, c)
+	}
 	r.SendAfter = b.duration("send_after", 0, 0, 3650*schemas.Day)
 	r.ExpireAfter = b.duration("expire_after", 0, schemas.Minute, 3650*schemas.Day)
 	r.Touching = p.touching(b, r.Name)

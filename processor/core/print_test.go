@@ -89,6 +89,9 @@ func (w *world) record(o *Out) string {
 		}
 	case *schemas.RecallTrigger:
 		fmt.Fprintf(&b, " %s %s %s send %s", t.Group, orNone(t.Arm), t.CustomerType, instant(t.SendAt))
+		if t.Cause != "unknown" {
+			fmt.Fprintf(&b, " cause %s", t.Cause)
+		}
 	case *schemas.EngagementTrigger:
 		fmt.Fprintf(&b, " %s", t.Kind)
 		if t.Step != "" {

@@ -70,7 +70,7 @@ func follows(log []state.Firing, warning uint32) bool {
 func (c *Core) audience(e *entry, v history.View, k *recallRule, at schemas.EventTime, r rule, level int32) (bool, *playbook.Facts) {
 	f := c.facts(e, v, at)
 	f.Churn[r.common().Name] = c.churn[k.pb.Churn].level(level) // the warning itself is under way
-	if recall.CustomerType(f.Orders) == "" {
+	if recall.CustomerType(f.Orders, false) == "" {
 		return false, f
 	}
 	if k.pb.Audience == nil {
@@ -158,7 +158,7 @@ func (c *Core) recallTrigger(e *entry, v history.View, k *recallRule, f *state.F
 	cr := c.pb.Churn[k.pb.Churn]
 	w := c.warningID(e, r, uint32(f.From))
 	t := &schemas.RecallTrigger{
-		Campaign: k.pb.Name, CustomerType: recall.CustomerType(facts.Orders), Cause: "unknown", Round: 1,
+		Campaign: k.pb.Name, CustomerType: recall.CustomerType(facts.Orders, holdsFor(k.pb.Competitor, facts)), Cause: "unknown", Round: 1,
 		Group: groupOf(int(f.To)), SendAt: f.At + k.pb.SendAfter, Warning: &w,
 		ValueAtStake: facts.Spend365Minor, Currency: c.pb.Currency,
 	}
@@ -179,7 +179,26 @@ func (c *Core) recallTrigger(e *entry, v history.View, k *recallRule, f *state.F
 	if k.pb.Audience != nil {
 		t.Evidence = append(t.Evidence, playbook.Compared(k.pb.Audience, facts)...)
 	}
+	if t.CustomerType == "lost_to_competitor" {
+		t.Evidence = append(t.Evidence, playbook.Compared(k.pb.Competitor, facts)...)
+	}
+	for i := range k.pb.Causes {
+		if holdsFor(k.pb.Causes[i].When, facts) {
+			t.Cause = k.pb.Causes[i].Name
+			t.Evidence = append(t.Evidence, playbook.Compared(k.pb.Causes[i].When, facts)...)
+			break
+		}
+	}
 	return t
+}
+
+// holdsFor evaluates a condition; one that is absent or fails holds for nobody.
+func holdsFor(k playbook.Condition, f *playbook.Facts) bool {
+	if k == nil {
+		return false
+	}
+	ok, err := k.Eval(f)
+	return ok && err == nil
 }
 
 // warningID names the latest revision of the warning's FIRED or CORRECTED record.
