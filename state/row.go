@@ -297,7 +297,8 @@ func appendOptional(dst []byte, t, ref schemas.EventTime) []byte {
 	return binary.AppendVarint(append(dst, 1), int64(t-ref))
 }
 
-// DecodeRow fills c, whose ID is set, from a row. It keeps no part of b.
+// DecodeRow fills c, of which only the ID is set, from a row. It keeps no part of
+// b. Orders and Rules of length 0 give the memory that they have.
 func DecodeRow(c *Customer, b []byte) error {
 	if len(b) < 2 {
 		return fmt.Errorf("%w: %d bytes", ErrRow, len(b))
@@ -329,7 +330,11 @@ func DecodeRow(c *Customer, b []byte) error {
 	}
 	if has&hasOrders != 0 {
 		n := d.count(19)
-		c.Orders = make([]Order, n, n+1)
+		if c.Orders = c.Orders[:0]; cap(c.Orders) > n { // one more is about to come
+			c.Orders = c.Orders[:n]
+		} else {
+			c.Orders = make([]Order, n, n+1)
+		}
 		prev := c.Latest
 		for i := n - 1; i >= 0; i-- {
 			c.Orders[i] = d.order(prev)
@@ -361,7 +366,12 @@ func DecodeRow(c *Customer, b []byte) error {
 	}
 	if has&hasRules != 0 {
 		n := d.count(4)
-		c.Rules = make([]Rule, n)
+		if c.Rules = c.Rules[:0]; cap(c.Rules) >= n {
+			c.Rules = c.Rules[:n]
+			clear(c.Rules)
+		} else {
+			c.Rules = make([]Rule, n)
+		}
 		for i := range c.Rules {
 			d.rule(&c.Rules[i], c.Latest)
 		}

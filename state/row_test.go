@@ -247,3 +247,46 @@ func TestKeys(t *testing.T) {
 		}
 	})
 }
+
+// A row decoded into the memory of another customer is the same as one decoded
+// into none, and changes nothing of what that customer's rules still hold.
+func TestRowIntoUsedMemory(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		was, is := anyCustomer(t), anyCustomer(t)
+		row := AppendRow(nil, is)
+		used, fresh := Customer{ID: is.ID, Orders: was.Orders[:0], Rules: was.Rules[:0]}, Customer{ID: is.ID}
+		held := make([]*Firing, 0, 8)
+		for i := range was.Rules {
+			for k := range was.Rules[i].Log {
+				held = append(held, &was.Rules[i].Log[k])
+			}
+		}
+		before := make([]Firing, len(held))
+		for i, f := range held {
+			before[i] = *f
+		}
+		if err := DecodeRow(&used, row); err != nil {
+			t.Fatal(err)
+		}
+		if err := DecodeRow(&fresh, row); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := hex.EncodeToString(AppendRow(nil, &used)), hex.EncodeToString(row); got != want {
+			t.Fatalf("got\n%s, want\n%s", got, want)
+		}
+		if len(used.Orders) == 0 {
+			used.Orders = nil
+		}
+		if len(used.Rules) == 0 {
+			used.Rules = nil
+		}
+		if !reflect.DeepEqual(used, fresh) {
+			t.Fatalf("got %+v, want %+v", used, fresh)
+		}
+		for i, f := range held {
+			if *f != before[i] {
+				t.Fatalf("a firing of the customer before became %+v", *f)
+			}
+		}
+	})
+}

@@ -31,6 +31,30 @@ type cache struct {
 	bytes      int64 // of young
 	limit      int64 // of both; negative: none
 	applied    int64 // sequence of the last Ready in the store
+	spare      []*entry
+}
+
+// spareEntries bounds the entries that wait to be used again: half of what a batch
+// of cold customers brings in.
+const spareEntries = 16 << 10
+
+// spareOrders keeps the memory of customers with many orders from those with few.
+const spareOrders = 32
+
+// fresh returns an empty entry, in the memory of one that went if there is one:
+// what it keeps is room for orders and rules, which hold no pointer to others.
+func (c *cache) fresh() *entry {
+	k := len(c.spare) - 1
+	if k < 0 {
+		return &entry{}
+	}
+	e := c.spare[k]
+	c.spare[k] = nil
+	c.spare = c.spare[:k]
+	orders, rules := e.Orders[:0], e.Rules[:0]
+	*e = entry{}
+	e.Orders, e.Rules = orders, rules
+	return e
 }
 
 func newCache(limit int64) cache {
@@ -78,6 +102,8 @@ func (c *cache) turn() {
 			keep[id] = e
 			e.size = entrySize(e)
 			bytes += e.size
+		} else if len(c.spare) < spareEntries && cap(e.Orders) <= spareOrders {
+			c.spare = append(c.spare, e)
 		}
 	}
 	c.old, c.young, c.bytes = c.young, keep, bytes

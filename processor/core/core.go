@@ -115,6 +115,7 @@ type scratch struct {
 	timers   state.Batch       // the timers of the Ready that is made
 	upTo     schemas.EventTime // to where the batch under way moves the clock; 0: nowhere
 	batch    int               // bytes of the last Ready's rows and timers
+	outs     int               // what the last Ready published
 }
 
 // Stats counts what one Ready did, for metrics.
@@ -407,7 +408,7 @@ func (c *Core) load(ids []string) error {
 		return nil
 	}
 	return c.rd.Rows(ids, func(i int, row []byte) error {
-		e := &entry{}
+		e := c.cache.fresh()
 		e.ID = strings.Clone(ids[i])
 		if row != nil {
 			if err := state.DecodeRow(&e.Customer, row); err != nil {

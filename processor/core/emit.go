@@ -187,9 +187,15 @@ func (c *Core) emit(t schemas.Trigger, topic schemas.Topic, key string) {
 	if !c.cfg.BytesOnly {
 		o.Record = t
 	}
+	if c.out == nil { // about as many as the last time: growing copies each of them twice
+		c.out = make([]Out, 0, min(c.work.outs+c.work.outs/8, maxOuts))
+	}
 	c.out = append(c.out, o)
 	c.outBytes += len(body)
 }
+
+// maxOuts bounds the room that is made ahead for what one Ready publishes.
+const maxOuts = 32 << 10
 
 // bodyPage is the memory that triggers' bytes are cut from, so that each takes
 // no more than its length; a page goes when all commits that use it have landed.

@@ -52,12 +52,16 @@ func (c *Core) Ready() *Ready {
 		Journal: j, JournalBytes: bytes, Position: c.pos, Stats: c.stats, Taken: c.taken, Customers: len(c.dirty), Erased: c.erasures,
 	}
 	r.Batch = c.batch()
+	c.work.outs = len(c.out)
 	c.items, c.dead, c.out, c.moves, c.controls = nil, nil, nil, nil, nil
 	r.Stats.Sizes = c.changedSizes()
 	r.Stats.Books = c.changedBooks()
 	c.outBytes, c.taken, c.units, c.stats, c.erasures = 0, 0, 0, Stats{}, nil
 	c.starts = c.pos.Inputs
 	c.cache.turn()
+	if c.group != nil {
+		c.group.serial++ // a customer's memory may be another's from here on
+	}
 	c.timers.shrinkFor(c)
 	return r
 }

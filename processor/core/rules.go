@@ -316,6 +316,10 @@ func (c *Core) ensure(e *entry) {
 		return
 	}
 	e.ensured = c.pb
+	// Once, and not one by one: most customers never get another.
+	if n := len(c.rule) + len(c.recalls) + len(c.moments); cap(e.Rules) < n {
+		e.Rules = append(make([]state.Rule, 0, n), e.Rules...)
+	}
 	for _, r := range c.rule {
 		e.EnsureRule(r.id())
 	}
