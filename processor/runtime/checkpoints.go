@@ -174,6 +174,7 @@ func (l *life) fromCheckpoint(ctx context.Context, end, above int64, engine int3
 			return false, err
 		}
 		l.store = store
+		l.watch()
 		return true, nil
 	}
 	return false, nil

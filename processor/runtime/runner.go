@@ -110,6 +110,7 @@ func (m *Manager) runTask(ctx context.Context, task int32) {
 		wait := func(d time.Duration) {
 			select {
 			case <-lctx.Done():
+			case <-sh.failed():
 			case <-time.After(d):
 			}
 		}
@@ -143,7 +144,10 @@ func (m *Manager) runTask(ctx context.Context, task int32) {
 		case fatal(err):
 			log.Error("the task stops until an operator acts", "err", err)
 			show(telemetry.Paused, err.Error())
-			<-lctx.Done()
+			select {
+			case <-lctx.Done():
+			case <-sh.failed(): // opened anew, and stopped again
+			}
 		case rights.Denied(err):
 			access, names := m.cfg.Rights()
 			err = access.Explain(ctx, err, rights.Run(names))
@@ -158,4 +162,24 @@ func (m *Manager) runTask(ctx context.Context, task int32) {
 		backoff = min(backoff*2, m.cfg.BackoffMax)
 		end()
 	}
+}
+
+// heed ends what it returns with ctx, and when the store breaks: whoever waits for
+// a broker or for the next journal record would not notice, and Pebble tries to
+// read the statistics of a damaged table again and again, without a pause, until
+// the store is given up.
+func (l *life) heed(ctx context.Context) (context.Context, context.CancelFunc) {
+	whole, cancel := context.WithCancel(ctx)
+	l.watch = func() {
+		failed := l.store.Failed()
+		go func() {
+			select {
+			case <-failed:
+				cancel()
+			case <-whole.Done():
+			}
+		}()
+	}
+	l.watch()
+	return whole, cancel
 }

@@ -175,6 +175,14 @@ func (s *shelf) err() error {
 	return s.store.Err()
 }
 
+// failed is closed when the store breaks; nil: none is open.
+func (s *shelf) failed() <-chan struct{} {
+	if s.store == nil {
+		return nil
+	}
+	return s.store.Failed()
+}
+
 // lost gives up a store that broke.
 func (s *shelf) lost(why error) {
 	s.mu.Lock()

@@ -59,6 +59,7 @@ type life struct {
 	traces    [][]byte
 	sent      [schemas.Inputs]int
 	stop      func() // ends the reader
+	watch     func() // ends the life before its loop when the store breaks
 	ranBefore func(ctx context.Context, task int32) (string, error)
 	skew      *skew          // of the clocks; nil: not looked at
 	journal   schemas.Offset // a lower bound of where the journal goes on
@@ -102,23 +103,25 @@ type result struct {
 // run is one life. It returns nil only when ctx ended.
 func (l *life) run(ctx context.Context) (err error) {
 	l.set(telemetry.Restoring, "taking the transactional ids over")
-	if err := l.prod.Init(ctx); err != nil {
+	whole, cancel := l.heed(ctx)
+	defer cancel()
+	if err := l.prod.Init(whole); err != nil {
 		return fmt.Errorf("init: %w", err)
 	}
 	defer l.hangUp()
 	l.set(telemetry.Restoring, "reading the journal")
-	if err := l.restore(ctx, false); err != nil {
+	if err := l.restore(whole, false); err != nil {
 		return err
 	}
 	if l.cfg.Drain {
 		l.set(telemetry.Running, "")
-		<-ctx.Done()
+		<-whole.Done()
 		return nil
 	}
 	l.epoch = int32(l.prod.Epoch())
 	l.core.SetEpoch(l.epoch)
 
-	inner, cancel := context.WithCancel(ctx)
+	inner, end := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go l.commit(inner, done)
 	probed := make(chan struct{})
@@ -126,7 +129,7 @@ func (l *life) run(ctx context.Context) (err error) {
 	saved := make(chan struct{})
 	go l.checkpoints(inner, saved)
 	defer func() {
-		cancel()
+		end()
 		close(l.commits)
 		<-done
 		<-probed
@@ -155,7 +158,9 @@ func (l *life) hangUp() {
 func (l *life) follow(ctx context.Context) error {
 	defer l.hangUp()
 	l.set(telemetry.Restoring, "a standby, reading the journal")
-	return l.restore(ctx, true)
+	whole, cancel := l.heed(ctx)
+	defer cancel()
+	return l.restore(whole, true)
 }
 
 func (l *life) set(state telemetry.State, detail string) {

@@ -219,9 +219,13 @@ func (l *load) event(rng *rand.Rand) *schemas.Event {
 }
 
 // expire cuts a task's inputs up to some place, as retention does. A task whose
-// store needs what is gone must stop and say so.
+// store needs what is gone must stop and say so. One that has no journal yet needs
+// nothing: it begins where its inputs begin.
 func (l *load) expire(task int32) bool {
 	cut := false
+	if j := l.w.cluster.partition(topics.Journal, task); !slices.ContainsFunc(j.log, j.committed) {
+		return false
+	}
 	for _, name := range []string{topics.Orders, topics.Behaviors} {
 		p := l.w.cluster.partition(name, task)
 		if to := p.stable(); to > p.start {
