@@ -171,7 +171,7 @@ func (r *run) awards(v history.View, from, at schemas.EventTime) {
 	if r.b.earn == nil {
 		return
 	}
-	list := r.b.earn.List(v, at)
+	list := r.b.earn.List(recent(v, from), at)
 	for i := range list {
 		x := &list[i]
 		if x.At <= from {
@@ -199,6 +199,20 @@ func (r *run) awards(v history.View, from, at schemas.EventTime) {
 			r.reversals(v, k, at)
 		}
 	}
+}
+
+// recent leaves out the orders of local days before the one of an instant, which
+// earn nothing that is asked for and use up nothing of a day's cap that counts.
+func recent(v history.View, from schemas.EventTime) history.View {
+	if from == 0 {
+		return v
+	}
+	c := *v.C
+	day := v.Zone.Midnight(v.Zone.Day(from))
+	n := sort.Search(len(c.Orders), func(i int) bool { return c.Orders[i].At >= day })
+	c.Orders, c.Days, c.Base = c.Orders[n:], nil, state.Base{}
+	v.C = &c
+	return v
 }
 
 func (r *run) lineOf(event uint64, at, settled schemas.EventTime) *item {
