@@ -21,6 +21,8 @@ const (
 const (
 	SpillEvent byte = 'e' // value: empty
 	SpillOrder byte = 'o' // value: an order
+	// SpillIdentity: bucket 0; hash 0: whose alias she is, hash 1: who are hers.
+	SpillIdentity byte = 'i'
 )
 
 // CustomerKey appends the row key of a customer to dst.

@@ -136,6 +136,7 @@ func (c *stateEraseCmd) remains(ctx context.Context, o *opened, r *receipt) {
 			add(t, what, at(k), "by the topic's retention of "+short(k)+"; brokers delete whole segments, so up to one segment later")
 		}
 	}
+	add(o.topics.Transfers, "if she was ever merged with another: her state then, and her events since", nil, "for ever; after a checkpoint of every task an operator may delete the records before it")
 	add("systems that read the triggers", "what they kept", nil, "theirs to erase: nothing is published about an erasure")
 }
 

@@ -18,6 +18,8 @@ type entry struct {
 	ensured    *playbook.Playbook // the version whose rules all have their place
 	erased     schemas.EventTime  // what occurred up to here is dropped; 0: she was never erased
 	episodes   uint32             // of those of her id who were erased; hers go on from there
+	alias      string             // where what comes for her goes; "": she stands for herself
+	root       bool               // others went to her
 	facts      []playbook.Value   // of the group at its last look; nil: not in memory
 	factsOf    *group             // whose they are
 }

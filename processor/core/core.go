@@ -122,6 +122,7 @@ type scratch struct {
 type Stats struct {
 	Events, Repeats, Timers, Swept int64
 	Forgotten                      int64 // events that occurred before their customer was erased
+	Forwarded                      int64 // events of aliases
 	Dead                           []DeadCount
 	Sizes                          []PhaseSize       // of the rules of phases that changed
 	Books                          []BookSum         // if they changed
@@ -415,7 +416,9 @@ func (c *Core) load(ids []string) error {
 				return fmt.Errorf("core: customer row: %w", err)
 			}
 			e.storedWake, e.known = int64(e.Wake), true
-			c.recollect(e)
+			if err := c.recollect(e); err != nil {
+				return err
+			}
 		} else if err := c.remember(e); err != nil {
 			return err
 		}

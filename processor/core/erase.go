@@ -20,8 +20,9 @@ const ErasedType = "customer.erased"
 const CompactNow = "compact"
 
 // identityRule is the name under which a row remembers that its customer is not the
-// first of that id: Aux is the instant of the erasure, Episode how many
-// episodes the erased one may have had.
+// first of that id, or that there is more to know of it (merge.go): Phase says what,
+// Aux is the instant of the erasure, Episode how many episodes the one before may
+// have had.
 const identityRule = "identity/"
 
 // tombstone is what is left of an erased customer, under a keyed hash of the id:
@@ -111,30 +112,50 @@ func (c *Core) remember(e *entry) error {
 // begins makes a row that knows what was before it.
 func (c *Core) begins(e *entry, t *tombstone) {
 	r := e.EnsureRule(c.identity)
-	r.Phase, r.Aux, r.Episode = 1, int64(t.at), t.episodes
+	r.Phase, r.Aux, r.Episode = identityReborn, int64(t.at), t.episodes
 	e.erased, e.episodes = t.at, t.episodes
 }
 
-// recollect takes from a row what it knows of an erasure.
-func (c *Core) recollect(e *entry) {
+// recollect takes from a row what it knows of the identity of its customer.
+func (c *Core) recollect(e *entry) error {
 	if c.identity == 0 {
-		return
+		return nil
 	}
-	if r := e.Rule(c.identity); r != nil {
-		e.erased, e.episodes = schemas.EventTime(r.Aux), r.Episode
+	r := e.Rule(c.identity)
+	if r == nil {
+		return nil
 	}
+	e.erased, e.episodes, e.root = schemas.EventTime(r.Aux), r.Episode, r.Phase&identityRoot != 0
+	if r.Phase&identityAlias == 0 {
+		return nil
+	}
+	v, err := c.spilledGet(aliasKey(e.ID))
+	if err == nil && len(v) == 0 {
+		err = fmt.Errorf("%w: an alias without a target", state.ErrRow)
+	}
+	e.alias = string(v)
+	return err
 }
 
 // erase forgets a customer up to an instant. Nothing is published: what was said
 // stays in its topics for their retention, and a retraction would only name her once
 // more. What occurred later and came before the erasure makes the new customer.
 func (c *Core) erase(e *entry, ev *schemas.Event) error {
-	if c.identity == 0 {
-		c.identity = c.name(identityRule)
-	}
 	how, _ := ev.Attribute(CompactNow)
-	t := tombstone{at: max(ev.OccurredAt, 1), episodes: e.episodes, taken: c.wall}
-	if how == "now" {
+	sources, err := c.sourcesOf(e)
+	if err != nil {
+		return err
+	}
+	for _, id := range sources {
+		c.sendErase(id, ev.OccurredAt, how == "now")
+	}
+	return c.eraseAt(e, ev.OccurredAt, how == "now", ev.EventID)
+}
+
+func (c *Core) eraseAt(e *entry, at schemas.EventTime, now bool, cause string) error {
+	c.beginIdentity()
+	t := tombstone{at: max(at, 1), episodes: e.episodes, taken: c.wall}
+	if now {
 		t.taken = 0
 	}
 	for i := range e.Rules {
@@ -146,7 +167,7 @@ func (c *Core) erase(e *entry, ev *schemas.Event) error {
 	c.tsDirty = true
 	t.number = c.ts.Erasures
 	c.spill(c.tombstoneKey(e.ID), t.encode())
-	c.erasures = append(c.erasures, Erasure{Customer: strings.Clone(e.ID), At: t.at, Now: how == "now"})
+	c.erasures = append(c.erasures, Erasure{Customer: strings.Clone(e.ID), At: t.at, Now: now})
 	was, known := e.Customer, e.known
 	if known {
 		c.uncount(e)
@@ -159,12 +180,14 @@ func (c *Core) erase(e *entry, ev *schemas.Event) error {
 	}
 	e.Customer = state.Customer{ID: e.ID}
 	e.ensured, e.facts, e.factsOf = nil, nil, nil
+	alias := e.alias != ""
+	e.alias, e.root = "", false
 	c.begins(e, &t)
-	if e.known = known && was.Latest > t.at; !e.known {
+	if e.known = known && !alias && was.Latest > t.at; !e.known {
 		return nil
 	}
 	c.survive(e, &was, t.at)
-	ch := change{tc: was.Latest, at: ev.OccurredAt, cause: ev.EventID, orders: true, marks: true, granted: true}
+	ch := change{tc: was.Latest, at: at, cause: cause, orders: true, marks: true, granted: true}
 	for i := range e.Orders {
 		ch.tc = min(ch.tc, e.Orders[i].At)
 	}

@@ -3,6 +3,7 @@ package core
 import (
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"tidemark/schemas"
 	"tidemark/state"
@@ -34,6 +35,11 @@ func (c *Core) validate(e *schemas.Event) *Dead {
 	if e.Kind == schemas.Behavior {
 		if e.Type == "" || len(e.Type) > maxID {
 			return bad(ReasonUnknownType, "type must have 1 to %d bytes", maxID)
+		}
+		if e.Type == MergedType {
+			if into, _ := e.Attribute("into"); into == "" || len(into) > maxID || strings.IndexByte(into, 0) >= 0 || !utf8.ValidString(into) || !utf8.ValidString(e.CustomerID) {
+				return bad(ReasonBadCustomer, "the attribute into must name a customer by 1 to %d bytes of UTF-8 without NUL", maxID)
+			}
 		}
 		if c.ledgers != nil {
 			if why := c.badPoints(e); why != "" {
@@ -88,8 +94,23 @@ func (c *Core) event(r *Record, ev *schemas.Event) error {
 		c.stats.Forgotten++
 		return nil
 	}
-	if ev.Type == ErasedType && ev.Kind == schemas.Behavior {
-		return c.erase(e, ev)
+	if e.alias != "" {
+		return c.forward(e, ev)
+	}
+	if ev.Kind == schemas.Behavior {
+		switch ev.Type {
+		case ErasedType:
+			return c.erase(e, ev)
+		case MergedType:
+			if seen, err := c.seen(e, c.hash('e', ev.EventID), state.UTCDay(ev.OccurredAt)); err != nil {
+				return err
+			} else if seen {
+				c.stats.Repeats++
+				return nil
+			}
+			c.stats.Events++
+			return c.merge(r, e, ev)
+		}
 	}
 	hash, day := c.hash('e', ev.EventID), state.UTCDay(ev.OccurredAt)
 	if seen, err := c.seen(e, hash, day); err != nil {

@@ -176,6 +176,10 @@ func (c *Core) takePoints(r *schemas.Transfer) error {
 	if err != nil {
 		return err
 	}
+	if e.alias != "" {
+		c.passOn(e, r)
+		return nil
+	}
 	c.touch(e)
 	if len(c.ts.Sweeps) > 0 {
 		c.ahead(e)

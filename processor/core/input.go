@@ -87,6 +87,7 @@ const (
 	ReasonNotClaimable    = "not_claimable"
 	ReasonNoBenefit       = "benefit_overdrawn"
 	ReasonNoTransfer      = "transfer_refused"
+	ReasonMergeLoop       = "merge_loop"
 	ReasonOverflow        = "amount_too_large"
 )
 
@@ -155,6 +156,6 @@ func Reasons() []string {
 		ReasonTooLarge, ReasonNoValue, ReasonBadFrame, ReasonUnknownSchema, ReasonBadSchema, ReasonUndecodable, ReasonKeyMissing,
 		ReasonKeyMismatch, ReasonWrongPartition, ReasonBadCustomer, ReasonBadOrder, ReasonBadEvent, ReasonUnknownType, ReasonNegativeAmount,
 		ReasonNoRate, ReasonBefore1970, ReasonFuture, ReasonTooLate, ReasonRefundExceeds, ReasonRefundUnmatched, ReasonBadPoints, ReasonOverdrawn,
-		ReasonNotClaimable, ReasonOverflow,
+		ReasonNotClaimable, ReasonMergeLoop, ReasonOverflow,
 	}
 }

@@ -131,6 +131,9 @@ func (c *Core) prefetchIDs(ids []string) error {
 // sweepOne brings one customer in line with what the sweep is about. A second
 // time changes nothing.
 func (c *Core) sweepOne(e *entry, s *sweepState) {
+	if e.alias != "" {
+		return
+	}
 	v := history.View{C: &e.Customer, Zone: c.zone}
 	now := max(c.pos.Clock, e.Latest)
 	switch s.Kind {

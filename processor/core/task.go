@@ -232,6 +232,11 @@ func (c *Core) transfer(r *schemas.Transfer) error {
 	c.ts.TransferIn[r.FromTask] = r.Sequence
 	c.tsDirty = true
 	switch r.Kind {
+	case transferMerge, transferEvent, transferAlias, transferErase:
+		if c.pb == nil {
+			return ErrNoPlaybook
+		}
+		return c.identityTransfer(r)
 	case transferPartial:
 		return c.takePartial(r)
 	case transferSums:

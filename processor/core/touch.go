@@ -33,13 +33,15 @@ type touching struct {
 
 const touchLog = 64
 
+const touchRule = "touch/"
+
 // bindTouch binds the policy; nil without one.
 func (c *Core) bindTouch() *touching {
 	pol := c.pb.Touch
 	if pol == nil {
 		return nil
 	}
-	t := &touching{pol: pol, id: c.name("touch/"), consent: map[string][]facts.Fact{}, rules: map[uint32]*playbook.Touching{}, keep: touch.Longest(pol)}
+	t := &touching{pol: pol, id: c.name(touchRule), consent: map[string][]facts.Fact{}, rules: map[uint32]*playbook.Touching{}, keep: touch.Longest(pol)}
 	bind := func(name string) facts.Fact {
 		def, _ := c.pb.FactNamed(name)
 		return facts.Bind(def, func(i int) history.Stream { return c.streams.ids[i] })

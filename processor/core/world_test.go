@@ -64,6 +64,9 @@ func newWorld(cfg Config, control *[]Record) (*world, error) {
 	if cfg.App == "" {
 		cfg.App = "test"
 	}
+	if cfg.Partition == nil { // c1, c3 … are of task 0, c2, c4 … of task 1
+		cfg.Partition = func(key []byte, n int32) int32 { return int32(key[len(key)-1]+1) % n }
+	}
 	if cfg.Tasks == 0 {
 		cfg.Tasks = 1
 	}
