@@ -59,6 +59,15 @@ func (p *builder) foretell(root *block) {
 	for _, n := range quiet.list("inflection", "") {
 		p.known.Tracks[text(n, "name")] = inflectionNames
 	}
+	for _, n := range quiet.list("tiers", "") {
+		if n.kind == mapNode {
+			for _, e := range n.entries {
+				if name := peek(e.value, "track"); e.key.text == "roles" && name != "" {
+					p.known.Tracks[name] = roleNames
+				}
+			}
+		}
+	}
 	for _, n := range quiet.list("tags", "") {
 		name := text(n, "name")
 		if tags, ok := list(n, "exclusive"); ok {
@@ -100,6 +109,7 @@ func (p *builder) phases(root *block) {
 			p.written = append(p.written, w)
 		}
 	}
+	p.roles(root)
 	p.tasks(root)
 	p.order()
 }

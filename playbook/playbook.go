@@ -162,12 +162,22 @@ type Tier struct {
 	FallCycle string            // FallCycleEnd: the cycle whose end it is
 	Grace     schemas.EventTime // FallCycleEnd: the end is so much later
 	OneStep   bool              // a fall is by one level at most
+	Rise      string            // the cycle at whose end a level is reached; "": at once
+	Bought    []Bought          // levels that a purchase gives for a time
 	OnRefund  OnRefund
 	Notice    schemas.EventTime // so long before a fall it is told; 0: never
 	Grants    int               // index into Playbook.Streams: tier.granted and tier.revoked
 	Member    int               // and of customer.registered, with an anniversary; else 0
 	Told      int               // and of its own levels, where a multiplier reads them; else 0
 	Meaning   string            // of its text and the facts', where Extended
+}
+
+// Bought is a level that each event of a stream gives for so long, one time after
+// the other.
+type Bought struct {
+	Stream int
+	Level  int32
+	For    schemas.EventTime
 }
 
 // FallAt says when a level that is no longer earned is lost.
@@ -196,7 +206,7 @@ const (
 
 // Extended says whether the program needs more than a window over plain growth.
 func (t *Tier) Extended(g []Growth) bool {
-	plain := t.Fact == "" && g[t.Growth].Factors == nil && t.Cycle == "" && t.Fall == FallInstant && t.OnRefund == RefundNow && t.Notice == 0
+	plain := t.Fact == "" && g[t.Growth].Factors == nil && t.Cycle == "" && t.Fall == FallInstant && t.OnRefund == RefundNow && t.Notice == 0 && t.Rise == "" && t.Bought == nil
 	for i := range t.Levels {
 		plain = plain && t.Levels[i].Keep == t.Levels[i].Reach
 	}

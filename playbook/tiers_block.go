@@ -332,6 +332,8 @@ func (p *builder) tier(n *node, path, factsText string) Tier {
 	if v := b.get("notice"); v != nil && t.Fact != "" && t.Fall != FallCycleEnd {
 		p.c.problem(v, b.at("notice"), "when a fact falls is not known before", "downgrade: {at: end_of_cycle}, or a growth rule")
 	}
+	p.upgrade(b, &t)
+	p.bought(b, &t)
 	t.Grants = p.made(Stream{Name: "tier/" + t.Name, Types: []string{"tier.granted", "tier.revoked"}, Text: "tier", Value: TierGranted,
 		When: &EventCondition{native: true, expr: Expr{Op: OpCompare, Ref: Ref{"attributes", "program"}, Cmp: Equal, IsText: true, Limit: Value{Text: t.Name}}}})
 	if t.Fact != "" || len(p.out.Growth) > 0 && t.Growth < len(p.out.Growth) && t.Extended(p.out.Growth) {

@@ -84,7 +84,7 @@ tasks:
   - {name: days, when: 'tag_of["mood"] == "glad"', steps: [{name: third, on: purchase, times: 3}, {name: fifty, on: purchase, days: 50}]}
   - {name: spring, season: {from: 02-15, until: 04-01}, counts: ever, steps: [{on: purchase, times: 2}]}
 tiers:
-  - {name: fading tier, on: fading, window: {rolling: 100d}, levels: [{name: A, reach: 0}, {name: B, reach: 40}, {name: C, reach: 100}]}
+  - {name: fading tier, on: fading, window: {rolling: 100d}, levels: [{name: A, reach: 0}, {name: B, reach: 40}, {name: C, reach: 100}], upgrade: {at: end_of_cycle, cycle: week}, bought: [{on: freight, level: B, for: 30d}], roles: {track: role, member: B, vip: C}}
   - {name: player, on: played, window: {rolling: 90d}, levels: [{name: A, reach: 0}, {name: B, reach: 12}, {name: C, reach: 40}]}
   - {name: club, on: spend, window: {rolling: 30d}, levels: [{name: A, reach: 0}, {name: B, reach: 60}, {name: C, reach: 120}]}
   - {name: ever, on: spend, window: lifetime, levels: [{name: A, reach: 0}, {name: B, reach: 100}, {name: C, reach: 250}]}

@@ -38,6 +38,9 @@ func (c *Core) bindStreams() {
 	}
 	for i := range pb.Tiers {
 		read[pb.Tiers[i].Grants], read[pb.Tiers[i].Member], read[pb.Tiers[i].Told] = true, true, true
+		for _, b := range pb.Tiers[i].Bought {
+			read[b.Stream] = true
+		}
 	}
 	for i := range pb.Ledgers {
 		l := &pb.Ledgers[i]

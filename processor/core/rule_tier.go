@@ -32,6 +32,9 @@ func (c *Core) newTier(t *playbook.Tier) *tierRule {
 	if t.Told != 0 {
 		r.levels = ids(t.Told)
 	}
+	for _, b := range t.Bought {
+		r.prog.Bought = append(r.prog.Bought, ids(b.Stream))
+	}
 	if t.Fact != "" {
 		def, _ := pb.FactNamed(t.Fact)
 		f := facts.Bind(def, ids)

@@ -231,6 +231,7 @@ func changed(was, now *playbook.Playbook) (names []string) {
 				a, b := o, t
 				a.Growth, b.Growth, a.MaxAge, b.MaxAge = 0, 0, 0, 0
 				a.Grants, b.Grants, a.Member, b.Member, a.Told, b.Told = 0, 0, 0, 0, 0, 0
+				a.Bought, b.Bought = nil, nil // Meaning has them; the numbers of streams may differ
 				kept = same(a, b) && (t.Growth < 0 || o.Growth >= 0 && sameGrowth(&was.Growth[o.Growth], &now.Growth[t.Growth]))
 			}
 		}

@@ -20,6 +20,7 @@ type Program struct {
 	Growth         *award.Rule // nil with Fact
 	Fact           *facts.Fact
 	Grants, Member history.Stream
+	Bought         []history.Stream // by T.Bought
 }
 
 // State is where a customer stands, and what decided it.
@@ -50,10 +51,14 @@ func (p *Program) Eval(v history.View, at schemas.EventTime, level, told int32, 
 	net, gross := n.value(at)
 	s := State{Level: level, Value: net}
 	up := max(p.reached(net), min(told, int32(len(p.T.Levels)-1)))
+	rise := up
+	if p.T.Rise != "" {
+		rise = max(n.risen(&s, level), min(told, int32(len(p.T.Levels)-1)))
+	}
 	granted, until, last := p.grant(v, at)
 	switch {
-	case up > level:
-		s.Level = up
+	case rise > level:
+		s.Level = rise
 	case p.over(last, level, since, until, at):
 		// What was given by hand is over: what she earned meanwhile stands.
 		kept := p.kept(net, gross, level)
@@ -70,10 +75,34 @@ func (p *Program) Eval(v history.View, at schemas.EventTime, level, told int32, 
 	}
 	s.Renewed = s.Renewed && s.Level == level
 	s.Due = n.due(s.Level)
+	if p.T.Rise != "" && p.reached(net) > s.Level {
+		next, _ := v.Zone.Cycle(p.T.Rise, at)
+		s.Due = earlier(s.Due, next)
+	}
 	if until > at {
 		s.Due = earlier(s.Due, until)
 	}
 	return s
+}
+
+// risen is the level that the end of a cycle gives: at its end, by what stands
+// then, and where the window is the cycle by what it held; else level.
+func (n *now) risen(s *State, level int32) int32 {
+	t := n.p.T
+	start, _ := n.v.Zone.CycleStart(t.Rise, n.at)
+	if start != n.at {
+		return level
+	}
+	net := s.Value
+	if t.Cycle != "" {
+		from, _ := n.v.Zone.CycleStart(t.Rise, n.at-1)
+		net, _ = n.between(from, n.at-1)
+	}
+	up := n.p.reached(net)
+	if up > level {
+		s.Value = net
+	}
+	return up
 }
 
 func (p *Program) look(v history.View, at, since schemas.EventTime) *now {
@@ -329,7 +358,11 @@ func (p *Program) Fall(v history.View, at schemas.EventTime, level int32, since 
 	keep := t.Levels[level].Keep
 	granted, grantEnds, _ := p.grant(v, at)
 	if granted >= level {
-		return grantEnds, 0, max(p.keptAt(n, at, level-1), 0)
+		if len(t.Bought) > 0 && grantEnds != 0 {
+			net, _ := n.value(grantEnds)
+			missing = max(keep-net, 0)
+		}
+		return grantEnds, missing, max(p.keptAt(n, at, level-1), 0)
 	}
 	var net, gross int64
 	switch t.Fall {
@@ -433,6 +466,21 @@ func (p *Program) grant(v history.View, at schemas.EventTime) (level int32, unti
 	if until != 0 && at >= until {
 		level = 0
 	}
+	for i := range p.T.Bought {
+		b := &p.T.Bought[i]
+		end := schemas.EventTime(0)
+		v.EachMark(p.Bought[i], at, func(t schemas.EventTime, _ int64, _ *state.Mark) bool {
+			end = max(end, t) + b.For
+			return true
+		})
+		switch {
+		case end == 0:
+		case at < end && b.Level > level, at < end && b.Level == level && (until != 0 && end > until):
+			level, until, last = b.Level, end, b.Level
+		case at >= end && level == 0 && (last == 0 || until < end):
+			until, last = end, b.Level
+		}
+	}
 	return level, until, last
 }
 
@@ -443,6 +491,9 @@ func (p *Program) over(last, level int32, since, until, at schemas.EventTime) bo
 
 // HasGrants says whether anything was ever given or taken by hand.
 func (p *Program) HasGrants(v history.View) bool {
+	if len(p.T.Bought) > 0 {
+		return true
+	}
 	if v.C.MarkBase(p.Grants.ID) != nil {
 		return true
 	}
