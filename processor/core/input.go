@@ -156,6 +156,6 @@ func Reasons() []string {
 		ReasonTooLarge, ReasonNoValue, ReasonBadFrame, ReasonUnknownSchema, ReasonBadSchema, ReasonUndecodable, ReasonKeyMissing,
 		ReasonKeyMismatch, ReasonWrongPartition, ReasonBadCustomer, ReasonBadOrder, ReasonBadEvent, ReasonUnknownType, ReasonNegativeAmount,
 		ReasonNoRate, ReasonBefore1970, ReasonFuture, ReasonTooLate, ReasonRefundExceeds, ReasonRefundUnmatched, ReasonBadPoints, ReasonOverdrawn,
-		ReasonNotClaimable, ReasonMergeLoop, ReasonOverflow,
+		ReasonNotClaimable, ReasonNoBenefit, ReasonNoTransfer, ReasonMergeLoop, ReasonOverflow,
 	}
 }
