@@ -124,8 +124,10 @@ func (l *life) collect(ctx context.Context) {
 // beyond the position above, at a record that the journal, which ends at the offset
 // end, holds, and of this engine, or of another one with nothing in the journal
 // behind it that another engine wrote, as run --drain leaves it. It says whether
-// there was one. Damaged ones are told of and passed over.
-func (l *life) fromCheckpoint(ctx context.Context, end, above int64, engine int32) (bool, error) {
+// there was one. Damaged ones are told of and passed over. While an owner is at
+// work, which is so for a standby alone, a checkpoint may be newer than the end that
+// was asked for before it was made: that is nothing to tell, and the next one serves.
+func (l *life) fromCheckpoint(ctx context.Context, end, above int64, engine int32, following bool) (bool, error) {
 	home := l.home()
 	names, err := home.List(ctx)
 	if err != nil {
@@ -147,6 +149,10 @@ func (l *life) fromCheckpoint(ctx context.Context, end, above int64, engine int3
 		}
 		if err != nil {
 			return false, err
+		}
+		if following && int64(m.JournalNext) >= end {
+			l.cfg.Log.Debug("a checkpoint is newer than the journal's end was", "task", l.task, "checkpoint", n.Name, "end", end)
+			continue
 		}
 		why, next, err := l.inJournal(ctx, m, end)
 		if err != nil {

@@ -54,7 +54,7 @@ func (l *life) restore(ctx context.Context, following bool) error {
 	end := ends[jp]
 	restored := false
 	if l.cfg.Checkpoints != nil && (pos.Sequence == 0 || l.seek) {
-		if restored, err = l.fromCheckpoint(ctx, end, pos.Sequence, core.Engine); err != nil {
+		if restored, err = l.fromCheckpoint(ctx, end, pos.Sequence, core.Engine, following); err != nil {
 			return err
 		}
 		l.looked = true
