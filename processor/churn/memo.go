@@ -1,8 +1,6 @@
 package churn
 
 import (
-	"math"
-
 	"tidemark/schemas"
 )
 
@@ -42,7 +40,7 @@ func NewMemo(p Params, horizon schemas.EventTime, limit float64) *Memo {
 
 // DueTime is the function DueTime with the Memo's parameters.
 func (m *Memo) DueTime(x int, tx, t0 schemas.EventTime) (due schemas.EventTime, st Solution) {
-	if x < 0 || x >= math.MaxInt32 || tx < 0 || tx > t0 || t0 > memoReach {
+	if x < 0 || x >= 1<<31-1 || tx < 0 || tx > t0 || t0 > memoReach {
 		return DueTime(m.p, x, tx, t0, m.horizon, m.limit)
 	}
 	if m.slots == nil {
