@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -131,8 +132,13 @@ func (d *demo) life(chance *rand.Rand, n int) (phase string) {
 		case <-time.After(5 * time.Millisecond):
 		}
 		if time.Now().After(deadline) {
-			_ = cmd.Process.Kill()
-			t.Fatalf("demo does not begin to publish in life %d:\n%s", n, log.last(30))
+			_ = cmd.Process.Signal(syscall.SIGQUIT) // it says where its goroutines are
+			select {
+			case <-gone:
+			case <-time.After(5 * time.Second):
+				_ = cmd.Process.Kill()
+			}
+			t.Fatalf("demo does not begin to publish in life %d:\n%s", n, log.last(2000))
 		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(100+chance.IntN(500))*time.Millisecond)

@@ -132,6 +132,11 @@ func Start(o Options) (*Broker, error) {
 	if b.retention, err = newRetention(b); err != nil {
 		return nil, errors.Join(fmt.Errorf("broker: start: %w", err), b.Close())
 	}
+	if o.Dir != "" {
+		if err := b.endOrphans(b.retention.client); err != nil {
+			return nil, errors.Join(fmt.Errorf("broker: ending what a kill left: %w", err), b.Close())
+		}
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	b.stopRetention = cancel
 	b.stopped.Add(1)
