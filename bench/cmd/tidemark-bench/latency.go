@@ -33,29 +33,15 @@ const (
 // whatever happens: an event that is published late counts from when it was due.
 func (b *bench) latency(ctx context.Context, rate int) error {
 	app := fmt.Sprintf("lt-%d", rate)
-	if err := b.c.createInputs(ctx, app, b.Partitions); err != nil {
-		return err
-	}
 	live, err := turnLive(b.playbook)
 	if err != nil {
 		return err
 	}
-	p, err := newProcessor(b.c, b.Tidemark, b.dir, app, live)
+	p, l, err := b.startLive(ctx, app, live)
 	if err != nil {
-		return err
-	}
-	say("%s: tidemark run, clock: live", app)
-	if err := p.start(); err != nil {
 		return err
 	}
 	defer p.Kill()
-	if _, err := p.follow(ctx, 0, 50*time.Millisecond, nil); err != nil {
-		return err
-	}
-	l, err := b.newLoader(ctx, app)
-	if err != nil {
-		return err
-	}
 	defer l.client.Close()
 	for i := range 2 * knownCustomers {
 		l.send(ctx, orders.Customer(i%knownCustomers), 1_00, time.Now(), nil)
@@ -135,6 +121,31 @@ func (b *bench) latency(ctx context.Context, rate int) error {
 	b.rec.Latency = append(b.rec.Latency, r)
 	_, err = p.stop()
 	return err
+}
+
+// startLive starts a process on empty topics and, once it serves, a publisher.
+func (b *bench) startLive(ctx context.Context, app string, playbook []byte) (*processor, *loader, error) {
+	if err := b.c.createInputs(ctx, app, b.Partitions); err != nil {
+		return nil, nil, err
+	}
+	p, err := newProcessor(b.c, b.Tidemark, b.dir, app, playbook)
+	if err != nil {
+		return nil, nil, err
+	}
+	say("%s: tidemark run, clock: live", app)
+	if err := p.start(); err != nil {
+		return nil, nil, err
+	}
+	_, err = p.follow(ctx, 0, 50*time.Millisecond, nil)
+	var l *loader
+	if err == nil {
+		l, err = b.newLoader(ctx, app)
+	}
+	if err != nil {
+		p.Kill()
+		return nil, nil, err
+	}
+	return p, l, nil
 }
 
 // turnLive gives the same playbook with clock: live.

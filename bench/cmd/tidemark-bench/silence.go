@@ -26,29 +26,15 @@ const (
 // consumer holds the warning.
 func (b *bench) silence(ctx context.Context, customers int) error {
 	app := fmt.Sprintf("silence-%s", count(customers))
-	if err := b.c.createInputs(ctx, app, b.Partitions); err != nil {
-		return err
-	}
 	text, err := withSilence(b.playbook)
 	if err != nil {
 		return err
 	}
-	p, err := newProcessor(b.c, b.Tidemark, b.dir, app, text)
+	p, l, err := b.startLive(ctx, app, text)
 	if err != nil {
-		return err
-	}
-	say("%s: tidemark run, clock: live", app)
-	if err := p.start(); err != nil {
 		return err
 	}
 	defer p.Kill()
-	if _, err := p.follow(ctx, 0, 50*time.Millisecond, nil); err != nil {
-		return err
-	}
-	l, err := b.newLoader(ctx, app)
-	if err != nil {
-		return err
-	}
 	defer l.client.Close()
 	due := time.Now().Add(b.SilenceWait).Truncate(time.Second)
 	for i := range b.Silences {
